@@ -1,0 +1,90 @@
+"""What every command shares: --url and --format, before or after its name, and the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from slurmtorc.ports import Store
+    from slurmtorc.settings import Settings
+
+
+class State:
+    """The command line's overrides, and what was opened because of them."""
+
+    def __init__(self) -> None:
+        self.overrides: dict[str, Any] = {}
+        self._settings: Settings | None = None
+        self._store: Store | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Files, environment and command line together."""
+        if self._settings is None:
+            from slurmtorc.settings import load
+
+            self._settings = load(**self.overrides)
+        return self._settings
+
+    @property
+    def as_json(self) -> bool:
+        """Whether standard output is to hold JSON alone."""
+        return (self.overrides.get("format") or self.settings.format) == "json"
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at the first use. A store of SQLite is made if it is not there."""
+        if self._store is None:
+            from slurmtorc.wiring import open_store
+
+            self._store = open_store(self.settings)
+        return self._store
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        if self._store is not None:
+            self._store.close()
+
+
+pass_state = click.make_pass_decorator(State, ensure=True)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value is not None and param.name is not None:
+        ctx.ensure_object(State).overrides[param.name] = value
+
+
+SHARED_OPTIONS = (
+    click.Option(
+        ["--url"],
+        metavar="URL",
+        expose_value=False,
+        callback=_remember,
+        help="The store: sqlite:///PATH or postgresql://HOST/NAME "
+        "[env: TORC_API_URL, TORC_STORE_URL; default: sqlite:///torc_output/torc.db]",
+    ),
+    click.Option(
+        ["-f", "--format"],
+        type=click.Choice(["table", "json"]),
+        expose_value=False,
+        callback=_remember,
+        help="What standard output holds.  [default: table]",
+    ),
+)
+
+
+class TorcCommand(click.Command):
+    """A command that takes the shared options after its name as well."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(SHARED_OPTIONS)
+
+
+class TorcGroup(click.Group):
+    """A group of such commands."""
+
+    command_class = TorcCommand
+    group_class = type

@@ -1,0 +1,288 @@
+"""The whole boundary on one page: if an effect is not here, the program does not have it.
+
+Adapters are built in wiring.py and nowhere else. Each port has one contract suite in
+tests/contract/ that all of its adapters pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from slurmtorc.model import (
+        AccountingEntry,
+        Action,
+        Allocation,
+        Capacity,
+        Claim,
+        ComputeNode,
+        Draft,
+        Event,
+        Progress,
+        QueueEntry,
+        Report,
+        Site,
+    )
+
+R = TypeVar("R")
+
+
+class Clock(Protocol):
+    """Who knows what time it is."""
+
+    def now(self) -> float:
+        """Epoch seconds."""
+
+    def sleep(self, seconds: float) -> None:
+        """Rest."""
+
+
+# ── Store ────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which rows of a list: `sort_by` is a field of the record, id by default."""
+
+    offset: int = 0
+    limit: int = 10_000
+    sort_by: str = "id"
+    reverse_sort: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[R]):
+    """One page of a list, and how many rows the whole list has."""
+
+    items: list[R]
+    total_count: int
+    offset: int = 0
+
+    @property
+    def has_more(self) -> bool:
+        """Whether rows follow this page."""
+        return self.offset + len(self.items) < self.total_count
+
+
+class Store(Protocol):
+    """The state: verbs (each one transaction, whatever the number of jobs) and questions.
+
+    Every verb raises StoreUnavailable when the database does not answer, NotFound for an
+    unknown workflow, and Conflict where the state does not allow it; then nothing changed.
+    """
+
+    url: str
+
+    def close(self) -> None:
+        """Give back connections and locks."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Verbs inside commit together, where the store can."""
+
+    # workflows
+
+    def create(self, draft: Draft) -> int:
+        """Store a whole workflow, all or nothing; its id."""
+
+    def initialize(self, workflow_id: int) -> int:
+        """Begin a new run: link jobs by files and data, and make them blocked or ready.
+
+        Refused while jobs are pending or running. The new run id.
+        """
+
+    def cancel(self, workflow_id: int) -> int:
+        """Mark the workflow canceled; how many pending and running jobs were canceled."""
+
+    def delete_workflow(self, workflow_id: int) -> None:
+        """Remove the workflow and everything of it. Refused while workers are active."""
+
+    def progress(self, workflow_id: int) -> Progress:
+        """Jobs by status."""
+
+    # jobs
+
+    def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
+        """Take up to `limit` ready jobs that fit into `free` together: ready -> pending.
+
+        In order of priority, gpus, runtime, memory, cpus (all descending), id. Jobs of
+        `free.scheduler_id` or of no scheduler first; others only if there are none.
+        """
+
+    def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:
+        """Take up to `limit` ready jobs whatever they need, by priority and id."""
+
+    def start(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
+        """Pending -> running, for jobs this worker holds; the ids that were."""
+
+    def release(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
+        """Pending -> ready, for jobs this worker holds and never started; the ids that were."""
+
+    def complete(self, compute_node_id: int, reports: Sequence[Report]) -> list[int]:
+        """Record how attempts ended and unblock what waited for them, in one transaction.
+
+        A report of an attempt that this worker no longer holds is kept as a superseded result
+        and changes nothing. The ids of the jobs that were changed.
+        """
+
+    def held(self, compute_node_id: int) -> list[int]:
+        """The ids of the jobs this worker holds, pending or running."""
+
+    # workers
+
+    def register(self, node: ComputeNode) -> ComputeNode:
+        """Record a new worker. The first of an allocation makes the allocation active."""
+
+    def heartbeat(self, compute_node_id: int, lease_until: float) -> bool:
+        """Renew the lease; False when the worker has been given up and must end."""
+
+    def retire(self, compute_node_id: int) -> None:
+        """The worker ends and holds nothing; the last of an allocation completes it."""
+
+    def abandon(self, compute_node_id: int) -> list[int]:
+        """Give up a dead worker: its jobs become ready again; the ids.
+
+        Each job it had started gets a result with ending `orphaned` and goes on as its next
+        attempt; jobs it had only claimed stay at their attempt.
+        """
+
+    # allocations and actions
+
+    def intend(self, allocations: Sequence[Allocation]) -> list[Allocation]:
+        """Record allocations before Slurm knows them; the same with their ids."""
+
+    def submitted(self, allocation_id: int, slurm_job_id: int) -> Allocation:
+        """Slurm has accepted it: intended -> pending (or stays active, if a worker was faster)."""
+
+    def closed(self, allocation_id: int, reason: str | None = None) -> Allocation:
+        """The allocation is over, or never came to be: -> complete."""
+
+    def pending_actions(self, workflow_id: int) -> list[Action]:
+        """Actions whose trigger condition holds and that nobody has claimed."""
+
+    def claim_action(
+        self, action_id: int, compute_node_id: int | None, intents: Sequence[Allocation] = ()
+    ) -> list[Allocation] | None:
+        """Take an action, and record its intents in the same transaction; None if taken."""
+
+    # records and events
+
+    def get(self, kind: type[R], record_id: int) -> R:
+        """One record. Raises NotFound."""
+
+    def rows(self, kind: type[R], page: Page | None = None, /, **where: Any) -> Rows[R]:
+        """Records of one kind. `where` compares fields: a value, None, or a collection."""
+
+    def dependencies(self, job_ids: Collection[int]) -> Mapping[int, list[int]]:
+        """Of each job, the ids of the jobs it waits for, barriers seen through."""
+
+    def spec(self, workflow_id: int) -> str | None:
+        """The spec as it was written, as JSON."""
+
+    def events(self, workflow_id: int, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Events with an id above `after`, oldest first."""
+
+    def stamp(self) -> object:
+        """A value that differs from the last one when anybody may have changed something."""
+
+
+# ── Slurm ────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A rendered sbatch script and the name Slurm is to know it by."""
+
+    text: str
+    job_name: str
+    token: str
+    directory: str
+    """Where sbatch runs and the job starts."""
+
+
+class Slurm(Protocol):
+    """A Slurm cluster. Many ids in one call: never one call per allocation."""
+
+    def submit(self, script: Script) -> int:
+        """Slurm's job id.
+
+        Raises SubmissionRefused (it will never be accepted), SlurmUnavailable (surely not
+        submitted, try later) or SubmissionInDoubt (ask `find` before anything else).
+        """
+
+    def look(self, slurm_job_ids: Collection[int]) -> dict[int, QueueEntry]:
+        """What the queue says; ids it does not know are absent. Raises SlurmUnavailable."""
+
+    def account(self, slurm_job_ids: Collection[int], since: float) -> dict[int, AccountingEntry]:
+        """What accounting says of allocations submitted after `since`. Raises SlurmUnavailable."""
+
+    def find(self, token: str, since: float) -> int | None:
+        """The id of the allocation with that token, in the queue or in accounting.
+
+        None is said only when both have answered. Raises SlurmUnavailable otherwise.
+        """
+
+    def cancel(self, slurm_job_ids: Collection[int]) -> None:
+        """End allocations, queued or running; unknown and finished ones are no error."""
+
+    def site(self) -> Site:
+        """The cluster as Slurm describes it now."""
+
+
+# ── Launcher ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """All it takes to start one process. `key` comes back with everything said about it."""
+
+    key: int
+    command: str
+    env: Mapping[str, str]
+    """Added to the launcher's own environment."""
+    directory: str
+    stdout: str | None = None
+    """Path, or None for nowhere."""
+    stderr: str | None = None
+    memory_limit: int | None = None
+    """Bytes; over it the process is killed and `Exit.over_memory` is set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """How one process ended. `signal` is None for an exit by its own will."""
+
+    key: int
+    code: int | None
+    signal: int | None
+    start_time: float
+    end_time: float
+    over_memory: bool = False
+    launch_error: str | None = None
+    """Why it could not be started at all."""
+    peak_memory_bytes: int | None = None
+    avg_memory_bytes: int | None = None
+    peak_cpu_percent: float | None = None
+    avg_cpu_percent: float | None = None
+
+
+class Launcher(Protocol):
+    """Starts processes and is told of their ends by the kernel."""
+
+    def start(self, order: Order) -> None:
+        """Start a process; one that cannot be started comes back from `poll` as an Exit."""
+
+    def poll(self) -> list[Exit]:
+        """Processes that ended since the last call. Does not wait."""
+
+    def stop(self, key: int, *, hard: bool) -> None:
+        """Ask the process and all its children to end (TERM), or end them (KILL)."""
+
+    def wait(self, seconds: float) -> None:
+        """Rest, but no longer than until a process ends."""
+
+    def running(self) -> Collection[int]:
+        """The keys of processes that have not come back from `poll`."""

@@ -1,0 +1,86 @@
+"""How an attempt ended: (exit, who stopped it, what Slurm's accounting says) -> one verdict.
+
+The worker, the srun path and the watch daemon all ask here, so that 152 always means the same.
+Two rules stand above the table: exit 0 wins over everything that is said about the process, and
+152 never comes from `scancel`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from slurmtorc.model import Ending, JobStatus, SlurmState
+
+TIMEOUT_CODE = 152
+OOM_CODE = 137
+CANCEL_CODE = 143
+MISSING_OUTPUT_CODE = 1
+LAUNCH_FAILED_CODE = 126
+ORPHANED_CODE = -128
+SIGNAL_BASE = 128
+
+
+class Stopped(StrEnum):
+    """Why our own worker ended a process."""
+
+    DEADLINE = "the allocation's end was near"
+    MEMORY = "it used more memory than it asked for"
+    CANCELED = "the workflow was canceled"
+    INTERRUPTED = "the worker was told to stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt came to."""
+
+    return_code: int
+    status: JobStatus
+    ending: Ending
+
+
+_BY_SLURM = {
+    SlurmState.TIMEOUT: Verdict(TIMEOUT_CODE, JobStatus.TERMINATED, Ending.TIMEOUT),
+    SlurmState.OUT_OF_MEMORY: Verdict(OOM_CODE, JobStatus.FAILED, Ending.OOM),
+    SlurmState.CANCELLED: Verdict(CANCEL_CODE, JobStatus.TERMINATED, Ending.CANCELED),
+    SlurmState.NODE_FAIL: Verdict(CANCEL_CODE, JobStatus.TERMINATED, Ending.NODE_FAIL),
+    SlurmState.PREEMPTED: Verdict(CANCEL_CODE, JobStatus.TERMINATED, Ending.PREEMPTED),
+}
+
+_BY_WORKER = {
+    Stopped.DEADLINE: _BY_SLURM[SlurmState.TIMEOUT],
+    Stopped.MEMORY: _BY_SLURM[SlurmState.OUT_OF_MEMORY],
+    Stopped.CANCELED: _BY_SLURM[SlurmState.CANCELLED],
+    Stopped.INTERRUPTED: _BY_SLURM[SlurmState.CANCELLED],
+}
+
+ORPHANED = Verdict(ORPHANED_CODE, JobStatus.FAILED, Ending.ORPHANED)
+LAUNCH_FAILED = Verdict(LAUNCH_FAILED_CODE, JobStatus.FAILED, Ending.LAUNCH_FAILED)
+
+
+def judge(
+    code: int | None,
+    signal: int | None = None,
+    *,
+    stopped: Stopped | None = None,
+    slurm: SlurmState | None = None,
+    missing_output: bool = False,
+) -> Verdict:
+    """The verdict on one attempt. Exactly one of `code` and `signal` is known, or neither."""
+    if code == 0:
+        return _success(missing_output=missing_output)
+    if slurm in _BY_SLURM:
+        return _BY_SLURM[slurm]
+    if stopped is not None:
+        return _BY_WORKER[stopped]
+    if code is not None:
+        return Verdict(code, JobStatus.FAILED, Ending.EXIT)
+    if signal is not None:
+        return Verdict(SIGNAL_BASE + signal, JobStatus.FAILED, Ending.EXIT)
+    return ORPHANED
+
+
+def _success(*, missing_output: bool) -> Verdict:
+    if missing_output:
+        return Verdict(MISSING_OUTPUT_CODE, JobStatus.FAILED, Ending.MISSING_OUTPUT)
+    return Verdict(0, JobStatus.COMPLETED, Ending.EXIT)

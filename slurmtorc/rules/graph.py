@@ -1,0 +1,111 @@
+"""Dependencies between jobs, stated and implied by files and user data: levels and cycles.
+
+A file (or a piece of user data, or a barrier) is a node of its own between the jobs that write
+it and the jobs that read it. So N producers and M consumers are N + M edges, never N x M, and a
+cycle can be printed with the file that closes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from slurmtorc.model import Draft, DraftJob
+
+
+@dataclass(slots=True)
+class Graph:
+    """Jobs are nodes 0 … jobs-1; barriers, files and user data follow."""
+
+    jobs: int
+    waits_for: list[Sequence[int]]
+    """Of each node, the nodes it waits for."""
+
+    def levels(self) -> list[int] | None:
+        """Of each job, the number of jobs on the longest way to it; None if there is a cycle."""
+        depth = [0] * len(self.waits_for)
+        reached = 0
+        for node in self._sorted():
+            reached += 1
+            step = 1 if node < self.jobs else 0
+            depth[node] = max((depth[before] for before in self.waits_for[node]), default=0) + step
+        if reached < len(self.waits_for):
+            return None
+        return [level - 1 for level in depth[: self.jobs]]
+
+    def cycle(self) -> list[int]:
+        """The nodes of one cycle, the first one repeated at the end; empty if there is none."""
+        left = set(range(len(self.waits_for))).difference(self._sorted())
+        if not left:
+            return []
+        node, seen = min(left), dict[int, int]()
+        while node not in seen:
+            seen[node] = len(seen)
+            node = next(before for before in self.waits_for[node] if before in left)
+        path = list(seen)[seen[node] :]
+        path.reverse()  # from what is waited for to what waits
+        start = path.index(min(path))
+        path = path[start:] + path[:start]
+        return [*path, path[0]]
+
+    def _sorted(self) -> list[int]:
+        """Nodes in topological order; those on or behind a cycle are missing."""
+        followers: list[list[int]] = [[] for _ in self.waits_for]
+        missing = [len(before) for before in self.waits_for]
+        for node, before in enumerate(self.waits_for):
+            for other in before:
+                followers[other].append(node)
+        ready = [node for node, count in enumerate(missing) if not count]
+        for node in ready:  # grows while it is read
+            for follower in followers[node]:
+                missing[follower] -= 1
+                if not missing[follower]:
+                    ready.append(follower)
+        return ready
+
+
+def graph_of(draft: Draft) -> Graph:
+    """The graph of a draft, with what its files and user data imply."""
+    jobs = draft.jobs
+    barriers_at = len(jobs)
+    files_at = barriers_at + len(draft.barriers)
+    data_at = files_at + len(draft.files)
+    waits_for: list[Sequence[int]] = [_before(job, barriers_at, files_at, data_at) for job in jobs]
+    waits_for += draft.barriers
+    waits_for += _writers((job.output_files for job in jobs), len(draft.files))
+    waits_for += _writers((job.output_user_data for job in jobs), len(draft.user_data))
+    return Graph(len(jobs), waits_for)
+
+
+def _before(job: DraftJob, barriers_at: int, files_at: int, data_at: int) -> Sequence[int]:
+    if not (job.after or job.input_files or job.input_user_data):
+        return job.depends_on
+    return [
+        *job.depends_on,
+        *(barriers_at + index for index in job.after),
+        *(files_at + index for index in job.input_files),
+        *(data_at + index for index in job.input_user_data),
+    ]
+
+
+def _writers(outputs: Iterable[Sequence[int]], count: int) -> list[list[int]]:
+    writers: list[list[int]] = [[] for _ in range(count)]
+    for job, written in enumerate(outputs):
+        for index in written:
+            writers[index].append(job)
+    return writers
+
+
+def describe(draft: Draft, node: int) -> str:
+    """What a node of `graph_of(draft)` is called in a message; a barrier has no name."""
+    if node < len(draft.jobs):
+        return draft.jobs[node].name
+    node -= len(draft.jobs) + len(draft.barriers)
+    if node < 0:
+        return ""
+    if node < len(draft.files):
+        return f"(file {draft.files[node].name})"
+    return f"(user data {draft.user_data[node - len(draft.files)].name})"
