@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the last resort: users see one line
         return _explained(error, state)
     finally:
         state.close()
