@@ -9,6 +9,7 @@
     │   └── IllegalTransition           a job cannot go from that status by that event
     ├── StoreError
     │   ├── StoreUnavailable            the database does not answer now (transient)
+    │   │   └── StoreBusy               another writer was in the way; nothing was changed
     │   ├── StoreRefused                the database cannot be used as asked
     │   └── StoreTooNew                 a newer version of this program made it
     ├── SlurmError
@@ -108,6 +109,10 @@ class StoreUnavailable(StoreError):
 
     http_status = 503
     transient = True
+
+
+class StoreBusy(StoreUnavailable):
+    """Another writer was in the way and the transaction was undone: it may be tried as it was."""
 
 
 class StoreRefused(StoreError):

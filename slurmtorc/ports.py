@@ -22,10 +22,12 @@ if TYPE_CHECKING:
         ComputeNode,
         Draft,
         Event,
+        File,
         Progress,
         QueueEntry,
         Report,
         Site,
+        UserData,
     )
 
 R = TypeVar("R")
@@ -151,7 +153,7 @@ class Store(Protocol):
 
     # allocations and actions
 
-    def intend(self, allocations: Sequence[Allocation]) -> list[Allocation]:
+    def intend(self, intents: Sequence[Allocation]) -> list[Allocation]:
         """Record allocations before Slurm knows them; the same with their ids."""
 
     def submitted(self, allocation_id: int, slurm_job_id: int) -> Allocation:
@@ -178,6 +180,15 @@ class Store(Protocol):
 
     def dependencies(self, job_ids: Collection[int]) -> Mapping[int, list[int]]:
         """Of each job, the ids of the jobs it waits for, barriers seen through."""
+
+    def required_files(self, workflow_id: int) -> list[File]:
+        """Files that jobs read and no job writes: they must be there when a run begins."""
+
+    def missing_user_data(self, workflow_id: int) -> list[UserData]:
+        """User data that jobs read, that no job writes and that has no value."""
+
+    def note_files(self, times: Mapping[int, float | None]) -> None:
+        """File id -> modification time, as found when a run begins."""
 
     def spec(self, workflow_id: int) -> str | None:
         """The spec as it was written, as JSON."""

@@ -1,0 +1,149 @@
+"""Allocations and workers: intended, submitted, active, closed; registered, alive, retired."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from slurmtorc.errors import Conflict
+from slurmtorc.model import Allocation, AllocationStatus, ComputeNode
+from slurmtorc.store import events, records
+from slurmtorc.store import schema as t
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ALLOCATION = t.allocation.c
+_NODE = t.compute_node.c
+
+
+def _row(record: Any) -> dict[str, Any]:
+    names = (field.name for field in fields(record) if field.name != "id")
+    return {name: getattr(record, name) for name in names}
+
+
+# ── allocations ──────────────────────────────────────────────────────────────
+
+
+def intend(connection: Connection, intents: Sequence[Allocation], now: float) -> list[Allocation]:
+    """Record allocations before Slurm knows them."""
+    recorded = []
+    for intent in intents:
+        fresh = replace(intent, status=AllocationStatus.INTENDED, created_at=now)
+        query = insert(t.allocation).values(**_row(fresh)).returning(_ALLOCATION.id)
+        recorded.append(replace(fresh, id=connection.execute(query).scalar_one()))
+    for allocation in recorded:
+        data = {"allocation_id": allocation.id, "token": allocation.token}
+        events.write(connection, allocation.workflow_id, now, [("allocation_intended", data)])
+    return recorded
+
+
+def submitted(
+    connection: Connection, allocation_id: int, slurm_job_id: int, now: float
+) -> Allocation:
+    """Slurm has given it an id. A worker may already have made it active."""
+    allocation = _locked(connection, allocation_id)
+    if allocation.scheduler_id not in {None, slurm_job_id}:
+        message = f"allocation {allocation_id} is Slurm job {allocation.scheduler_id}"
+        raise Conflict(f"{message}, it cannot also be {slurm_job_id}")
+    changes: dict[str, Any] = {"scheduler_id": slurm_job_id, "submitted_at": now}
+    if allocation.status is AllocationStatus.INTENDED:
+        changes["status"] = AllocationStatus.PENDING
+    return _changed(connection, allocation, "allocation_submitted", now, changes)
+
+
+def closed(
+    connection: Connection, allocation_id: int, reason: str | None, now: float
+) -> Allocation:
+    """It is over, or never came to be. Closing a closed one changes nothing."""
+    allocation = _locked(connection, allocation_id)
+    if allocation.status is AllocationStatus.COMPLETE:
+        return allocation
+    changes = {"status": AllocationStatus.COMPLETE, "ended_at": now, "reason": reason}
+    return _changed(connection, allocation, "allocation_closed", now, changes)
+
+
+def _locked(connection: Connection, allocation_id: int) -> Allocation:
+    query = select(_ALLOCATION.id).where(_ALLOCATION.id == allocation_id).with_for_update()
+    connection.execute(query)
+    return records.get(connection, Allocation, allocation_id)
+
+
+def _changed(
+    connection: Connection, allocation: Allocation, what: str, now: float, changes: dict[str, Any]
+) -> Allocation:
+    condition = _ALLOCATION.id == allocation.id
+    connection.execute(update(t.allocation).where(condition).values(**changes))
+    after = replace(allocation, **changes)
+    data = {
+        "allocation_id": after.id,
+        "slurm_job_id": after.scheduler_id,
+        "status": after.status.value,
+        "reason": after.reason,
+    }
+    events.write(connection, after.workflow_id, now, [(what, data)])
+    return after
+
+
+# ── workers ──────────────────────────────────────────────────────────────────
+
+
+def register(connection: Connection, node: ComputeNode, now: float) -> ComputeNode:
+    """Record a new worker; its allocation is active from now on.
+
+    A worker whose allocation is closed, or known under another Slurm id, is one too many: it is
+    refused, and must end without touching a job.
+    """
+    allocation = _joined(connection, node)
+    fresh = replace(node, start_time=now, heartbeat=now, is_active=True)
+    query = insert(t.compute_node).values(**_row(fresh)).returning(_NODE.id)
+    recorded = replace(fresh, id=connection.execute(query).scalar_one())
+    data = {"compute_node_id": recorded.id, "hostname": recorded.hostname}
+    events.write(connection, recorded.workflow_id, now, [("compute_node_started", data)])
+    if allocation is not None and allocation.status is not AllocationStatus.ACTIVE:
+        changes = {"status": AllocationStatus.ACTIVE, "scheduler_id": recorded.slurm_job_id}
+        _changed(connection, allocation, "allocation_active", now, changes)
+    return recorded
+
+
+def _joined(connection: Connection, node: ComputeNode) -> Allocation | None:
+    if node.allocation_id is None:
+        return None
+    allocation = _locked(connection, node.allocation_id)
+    if allocation.status is AllocationStatus.COMPLETE:
+        why = f" ({allocation.reason})" if allocation.reason else ""
+        raise Conflict(f"allocation {allocation.id} is closed{why}; its worker has nothing to do")
+    if allocation.scheduler_id not in {None, node.slurm_job_id}:
+        message = f"allocation {allocation.id} is Slurm job {allocation.scheduler_id}"
+        raise Conflict(f"{message}; Slurm job {node.slurm_job_id} is one too many")
+    return allocation
+
+
+def heartbeat(connection: Connection, compute_node_id: int, lease_until: float, now: float) -> bool:
+    """Renew a lease that has not been given up."""
+    alive = (_NODE.id == compute_node_id) & _NODE.is_active
+    change = update(t.compute_node).where(alive).values(heartbeat=now, lease_until=lease_until)
+    return bool(connection.execute(change).rowcount)
+
+
+def retire(connection: Connection, compute_node_id: int, now: float) -> None:
+    """The worker has ended; so has its allocation, if it was the last of it."""
+    alive = (_NODE.id == compute_node_id) & _NODE.is_active
+    change = update(t.compute_node).where(alive).values(is_active=False, end_time=now)
+    if not connection.execute(change).rowcount:
+        return
+    node = records.get(connection, ComputeNode, compute_node_id)
+    data = {"compute_node_id": node.id, "hostname": node.hostname}
+    events.write(connection, node.workflow_id, now, [("compute_node_stopped", data)])
+    if node.allocation_id is not None and _all_gone(connection, node.allocation_id):
+        closed(connection, node.allocation_id, None, now)
+
+
+def _all_gone(connection: Connection, allocation_id: int) -> bool:
+    """Whether every worker of an allocation has come, and gone again."""
+    allocation = _locked(connection, allocation_id)
+    query = select(func.count(), func.count().filter(_NODE.is_active))
+    came, left = connection.execute(query.where(_NODE.allocation_id == allocation_id)).one()
+    return bool(came >= allocation.nodes and not left)

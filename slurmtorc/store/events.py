@@ -1,0 +1,35 @@
+"""Event rows: written by the transaction whose change they tell of, relayed by whoever likes.
+
+One event tells of one attempt's start or end; what happens to many jobs at once (ready,
+canceled by a cascade) is one event with their ids.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert
+
+from slurmtorc.store import schema as t
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy import Connection
+
+_INSERT = insert(t.event)
+
+
+def write(
+    connection: Connection,
+    workflow_id: int,
+    now: float,
+    happened: Iterable[tuple[str, Mapping[str, Any]]],
+) -> None:
+    """Record (type, data) pairs of one workflow."""
+    rows = [
+        {"workflow_id": workflow_id, "timestamp": now, "type": kind, "data": data}
+        for kind, data in happened
+    ]
+    if rows:
+        connection.execute(_INSERT, rows)

@@ -1,0 +1,475 @@
+"""Verbs about jobs: claim, start, release, complete, abandon. Each takes many at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, func, insert, literal_column, select, update
+
+from slurmtorc.errors import NotFound
+from slurmtorc.model import (
+    COMPLETE,
+    Capacity,
+    Claim,
+    JobStatus,
+    Report,
+    ResourceRequirements,
+)
+from slurmtorc.rules import packing
+from slurmtorc.rules.endings import ORPHANED
+from slurmtorc.rules.status import JobEvent, end_event, sources, target
+from slurmtorc.store import events, records, unblocking
+from slurmtorc.store import schema as t
+from slurmtorc.store.dialect import among
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import TypeAlias
+
+    from sqlalchemy import Connection, Row, Select, Update
+
+    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
+_J = t.job.c
+
+# ── claim ────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """Ready jobs that are alike."""
+
+    id: int
+    priority: int
+    scheduler_id: int | None
+    need: ResourceRequirements
+
+
+_NEEDS = records.KINDS[ResourceRequirements]
+
+_READY = and_(
+    _J.workflow_id == bindparam("workflow"),
+    # A literal, so that both databases see that the index of ready jobs suffices.
+    _J.status == literal_column(str(int(JobStatus.READY))),
+)
+
+
+def _ready_classes_query() -> Select[Any]:
+    """One step per class with ready jobs, each an index look-up, however many jobs are ready."""
+    first = select(func.min(_J.class_id)).where(_READY).scalar_subquery()
+    ready = select(first.label("class_id")).cte("ready", recursive=True)
+    following = select(func.min(_J.class_id)).where(_READY, _J.class_id > ready.c.class_id)
+    ready = ready.union_all(
+        select(following.scalar_subquery()).where(ready.c.class_id.is_not(None))
+    )
+    needs = (column.label(name) for name, column in _NEEDS.columns.items())
+    wanted = t.job_class.c.scheduler_id.label("wanted_scheduler")
+    return (
+        select(ready.c.class_id, t.job_class.c.priority, wanted, *needs)
+        .join(t.job_class, t.job_class.c.id == ready.c.class_id)
+        .join(t.resource_requirements, t.resource_requirements.c.id == _CLASS_NEED)
+    )
+
+
+_CLASS_NEED = t.job_class.c.resource_requirements_id
+_READY_CLASSES = _ready_classes_query()
+
+_PICKED = (
+    select(_J.id)
+    .where(_READY, _J.class_id.in_(bindparam("classes", expanding=True)))
+    .order_by(_J.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+    .cte("picked")
+    .prefix_with("MATERIALIZED")  # else Postgres may pick again for each row, and take too many
+)
+_TAKE = (
+    update(t.job)
+    .where(_J.id == _PICKED.c.id, _J.status == JobStatus.READY)
+    .values(status=target(JobEvent.CLAIM), compute_node_id=bindparam("node"))
+    .returning(
+        _J.id,
+        _J.name,
+        _J.command,
+        _J.invocation_script,
+        _J.attempt_id,
+        _J.env,
+        _J.stdio,
+        _J.failure_handler_id,
+        _J.class_id,
+    )
+)
+
+_OUTPUTS = (
+    select(t.job_output_file.c.job_id, t.file.c.id, t.file.c.path)
+    .join(t.file, t.file.c.id == t.job_output_file.c.file_id)
+    .where(among(t.job_output_file.c.job_id))
+    .order_by(t.file.c.id)
+)
+
+
+def claim(connection: Connection, node_id: int, free: Capacity, limit: int) -> list[Claim]:
+    """Take ready jobs that fit together into `free`."""
+    workflow_id = _workflow_of(connection, node_id)
+    if workflow_id is None or limit <= 0:
+        return []
+    classes = _ready_classes(connection, workflow_id)
+    for preferred in _by_scheduler(classes, free.scheduler_id):
+        taker = _Taker(connection, workflow_id, node_id, limit)
+        claimed = taker.fill(preferred, free)
+        if claimed:
+            return claimed
+    return []
+
+
+def claim_next(connection: Connection, node_id: int, limit: int) -> list[Claim]:
+    """Take ready jobs by priority and id, whatever they need."""
+    workflow_id = _workflow_of(connection, node_id)
+    if workflow_id is None or limit <= 0:
+        return []
+    taker = _Taker(connection, workflow_id, node_id, limit)
+    classes = sorted(_ready_classes(connection, workflow_id), key=lambda c: -c.priority)
+    for _, alike in groupby(classes, key=lambda c: c.priority):
+        taker.take(list(alike), taker.left)
+    return taker.claims()
+
+
+def _workflow_of(connection: Connection, node_id: int) -> int | None:
+    """The workflow an active worker may take jobs from; None when it must take no more."""
+    query = (
+        select(t.workflow.c.id, t.workflow.c.is_canceled, t.compute_node.c.is_active)
+        .join(t.compute_node, t.compute_node.c.workflow_id == t.workflow.c.id)
+        .where(t.compute_node.c.id == node_id)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        raise NotFound(f"there is no compute node {node_id}")
+    return row.id if row.is_active and not row.is_canceled else None
+
+
+def _ready_classes(connection: Connection, workflow_id: int) -> list[_Class]:
+    found = connection.execute(_READY_CLASSES, {"workflow": workflow_id}).mappings()
+    return [
+        _Class(
+            row["class_id"],
+            row["priority"],
+            row["wanted_scheduler"],
+            _NEEDS.record_of({name: row[name] for name in _NEEDS.columns}),
+        )
+        for row in found
+    ]
+
+
+def _by_scheduler(classes: Sequence[_Class], mine: int | None) -> tuple[list[_Class], list[_Class]]:
+    """Jobs of my scheduler or of none; then the others, which I help out with."""
+    first = [c for c in classes if c.scheduler_id in {None, mine}]
+    return first, [c for c in classes if c.scheduler_id not in {None, mine}]
+
+
+class _Taker:
+    """One claim in progress."""
+
+    def __init__(self, connection: Connection, workflow_id: int, node_id: int, limit: int) -> None:
+        self.connection = connection
+        self.values = {"workflow": workflow_id, "node": node_id}
+        self.left = limit
+        self.taken: list[tuple[AnyRow, ResourceRequirements]] = []
+
+    def fill(self, classes: Iterable[_Class], free: Capacity) -> list[Claim]:
+        """From each class in order as many as fit."""
+
+        def key(one: _Class) -> tuple[int, ...]:
+            return (*packing.order(one.priority, one.need), one.need.num_nodes)
+
+        for _, group in groupby(sorted(classes, key=key), key=key):
+            alike = list(group)
+            count = packing.room(free, alike[0].need, self.left)
+            if count:
+                free = packing.take(free, alike[0].need, self.take(alike, count))
+        return self.claims()
+
+    def take(self, alike: Sequence[_Class], count: int) -> int:
+        """Up to `count` jobs of these classes, lowest id first; how many there were."""
+        if not count:
+            return 0
+        needs = {one.id: one.need for one in alike}
+        values = self.values | {"classes": list(needs), "limit": count}
+        rows = sorted(self.connection.execute(_TAKE, values), key=lambda row: row.id)
+        self.taken += [(row, needs[row.class_id]) for row in rows]
+        self.left -= len(rows)
+        return len(rows)
+
+    def claims(self) -> list[Claim]:
+        """What was taken, with the outputs each job declares."""
+        if not self.taken:
+            return []
+        outputs: dict[int, list[tuple[int, str]]] = {}
+        query = self.connection.execute(_OUTPUTS, {"ids": [row.id for row, _ in self.taken]})
+        for job_id, file_id, path in query:
+            outputs.setdefault(job_id, []).append((file_id, path))
+        return [_claim(row, need, outputs.get(row.id, ())) for row, need in self.taken]
+
+
+def _claim(row: AnyRow, need: ResourceRequirements, outputs: Iterable[tuple[int, str]]) -> Claim:
+    return Claim(
+        job_id=row.id,
+        name=row.name,
+        command=row.command,
+        invocation_script=row.invocation_script,
+        attempt_id=row.attempt_id,
+        env=row.env,
+        stdio=row.stdio,
+        failure_handler_id=row.failure_handler_id,
+        requirement=need,
+        outputs=tuple(outputs),
+    )
+
+
+# ── start, release, held ─────────────────────────────────────────────────────
+
+
+def _held(event: JobEvent) -> Update:
+    """Jobs named in :ids that worker :node holds and to which the event can happen."""
+    return update(t.job).where(
+        among(_J.id),
+        _J.compute_node_id == bindparam("node"),
+        _J.status.in_(sources(event)),
+    )
+
+
+_START = (
+    _held(JobEvent.START)
+    .values(status=target(JobEvent.START), start_time=bindparam("now"))
+    .returning(_J.id, _J.workflow_id, _J.name, _J.attempt_id)
+)
+_RELEASE = (
+    _held(JobEvent.RELEASE)
+    .values(status=target(JobEvent.RELEASE), compute_node_id=None)
+    .returning(_J.id)
+)
+
+
+def start(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
+    """Pending -> running; the ids of those that were."""
+    values = {"ids": list(job_ids), "node": node_id, "now": now}
+    rows = sorted(connection.execute(_START, values), key=lambda row: row.id)
+    if rows:
+        happened = [
+            ("job_started", {"job_id": r.id, "job_name": r.name, "attempt_id": r.attempt_id})
+            for r in rows
+        ]
+        events.write(connection, rows[0].workflow_id, now, happened)
+    return [row.id for row in rows]
+
+
+def release(connection: Connection, node_id: int, job_ids: Sequence[int]) -> list[int]:
+    """Pending -> ready; the ids of those that were."""
+    values = {"ids": list(job_ids), "node": node_id}
+    return sorted(connection.execute(_RELEASE, values).scalars())
+
+
+def held(connection: Connection, node_id: int) -> list[int]:
+    """What a worker holds."""
+    query = select(_J.id).where(_J.compute_node_id == node_id).order_by(_J.id)
+    return list(connection.execute(query).scalars())
+
+
+# ── complete ─────────────────────────────────────────────────────────────────
+
+_OF_REPORTS = (
+    select(_J.id, _J.workflow_id, _J.name, _J.status, _J.attempt_id, _J.origin, _J.compute_node_id)
+    .where(among(_J.id))
+    .order_by(_J.id)
+    .with_for_update()
+)
+_INSERT_RESULTS = insert(t.result).returning(t.result.c.id, t.result.c.job_id)
+_END = (
+    update(t.job)
+    .where(_J.id == bindparam("job"))
+    .values(
+        status=bindparam("to"),
+        attempt_id=bindparam("attempt"),
+        origin=bindparam("whence"),
+        result_id=bindparam("came_to"),
+        ready_since=bindparam("since"),
+        compute_node_id=None,
+        start_time=None,
+    )
+)
+_TOUCH = update(t.file).where(t.file.c.id == bindparam("file")).values(st_mtime=bindparam("mtime"))
+
+
+def complete(
+    connection: Connection, node_id: int, reports: Sequence[Report], now: float
+) -> list[int]:
+    """Record how attempts ended, and settle what waited for them."""
+    rows = connection.execute(_OF_REPORTS, {"ids": [report.job_id for report in reports]})
+    found = {row.id: row for row in rows}
+    ended = [
+        _Ended(report, found[report.job_id], _is_current(found[report.job_id], report, node_id))
+        for report in reports
+        if report.job_id in found
+    ]
+    if not ended:
+        return []
+    results = _write_results(connection, node_id, ended)
+    current = [each for each in ended if each.is_current]
+    if current:
+        connection.execute(_END, [_change(each, results, now) for each in current])
+        _touch(connection, current)
+        _tell(connection, current, now)
+    return [each.report.job_id for each in current]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A report, the job's row, and whether the worker still held that attempt."""
+
+    report: Report
+    row: AnyRow
+    is_current: bool
+
+
+def _is_current(row: AnyRow, report: Report, node_id: int) -> bool:
+    return (
+        row.compute_node_id == node_id
+        and row.attempt_id == report.attempt_id
+        and row.status in sources(JobEvent.AGAIN if report.again else end_event(report.status))
+    )
+
+
+def _write_results(connection: Connection, node_id: int, ended: Sequence[_Ended]) -> dict[int, int]:
+    """Job id -> result id."""
+    rows = [_result(each, node_id) for each in ended]
+    return {row.job_id: row.id for row in connection.execute(_INSERT_RESULTS, rows)}
+
+
+def _result(each: _Ended, node_id: int) -> dict[str, Any]:
+    report = each.report
+    values = {name: getattr(report, name) for name in _RESULT_FIELDS}
+    began = report.completion_time if report.start_time is None else report.start_time
+    return values | {
+        "workflow_id": each.row.workflow_id,
+        "compute_node_id": node_id,
+        "exec_time_s": max(0.0, report.completion_time - began),
+        "superseded": not each.is_current,
+        "status": int(report.status),
+        "ending": report.ending.value,
+    }
+
+
+_RESULT_FIELDS = (
+    "job_id",
+    "run_id",
+    "attempt_id",
+    "return_code",
+    "start_time",
+    "completion_time",
+    "peak_memory_bytes",
+    "avg_memory_bytes",
+    "peak_cpu_percent",
+    "avg_cpu_percent",
+    "stdout_path",
+    "stderr_path",
+    "stderr_tail",
+)
+
+
+def _change(each: _Ended, results: Mapping[int, int], now: float) -> dict[str, Any]:
+    report = each.report
+    if report.again:
+        status, attempt, origin = target(JobEvent.AGAIN), report.attempt_id + 1, "retry"
+    else:
+        status, attempt, origin = report.status, report.attempt_id, each.row.origin
+    return {
+        "job": report.job_id,
+        "to": int(status),
+        "attempt": attempt,
+        "whence": origin,
+        "came_to": None if report.again else results[report.job_id],
+        "since": now if report.again else None,
+    }
+
+
+def _touch(connection: Connection, current: Sequence[_Ended]) -> None:
+    """Note the modification times of the outputs that were found."""
+    touched = [{"file": f, "mtime": m} for each in current for f, m in each.report.files]
+    if touched:
+        connection.execute(_TOUCH, touched)
+
+
+def _tell(connection: Connection, current: Sequence[_Ended], now: float) -> None:
+    """Events of each workflow, and the dependents of what is complete."""
+
+    def workflow_of(each: _Ended) -> int:
+        workflow_id: int = each.row.workflow_id
+        return workflow_id
+
+    for workflow_id, group in groupby(sorted(current, key=workflow_of), key=workflow_of):
+        ended = list(group)
+        events.write(connection, workflow_id, now, map(_event, ended))
+        reports = [each.report for each in ended]
+        over = [r.job_id for r in reports if not r.again and r.status in COMPLETE]
+        unblocking.unblock(connection, workflow_id, over, now)
+        _tell_if_complete(connection, workflow_id, now)
+
+
+def _event(each: _Ended) -> tuple[str, dict[str, Any]]:
+    report = each.report
+    what = "job_retried" if report.again else f"job_{report.status.word}"
+    return what, {
+        "job_id": report.job_id,
+        "job_name": each.row.name,
+        "attempt_id": report.attempt_id,
+        "status": report.status.word,
+        "return_code": report.return_code,
+        "ending": report.ending.value,
+    }
+
+
+_UNFINISHED = select(_J.id).where(
+    _J.workflow_id == bindparam("workflow"),
+    _J.status.in_([s for s in JobStatus if s not in COMPLETE and s is not JobStatus.DISABLED]),
+).limit(1)  # fmt: skip
+
+
+def _tell_if_complete(connection: Connection, workflow_id: int, now: float) -> None:
+    if connection.execute(_UNFINISHED, {"workflow": workflow_id}).first() is None:
+        events.write(connection, workflow_id, now, [("workflow_completed", {})])
+
+
+# ── a dead worker's jobs ─────────────────────────────────────────────────────
+
+
+def abandon(connection: Connection, node_id: int, now: float) -> list[int]:
+    """Take everything back from a worker that is gone; the ids of its jobs."""
+    mine = connection.execute(_OF_WORKER, {"node": node_id}).all()
+    release(connection, node_id, [row.id for row in mine if row.status == JobStatus.PENDING])
+    lost = [_lost(row, now) for row in mine if row.status == JobStatus.RUNNING]
+    if lost:
+        complete(connection, node_id, lost, now)
+    return [row.id for row in mine]
+
+
+_OF_WORKER = (
+    select(_J.id, _J.status, _J.attempt_id, _J.start_time, t.workflow.c.run_id)
+    .join(t.workflow, t.workflow.c.id == _J.workflow_id)
+    .where(_J.compute_node_id == bindparam("node"))
+    .order_by(_J.id)
+)
+
+
+def _lost(row: AnyRow, now: float) -> Report:
+    return Report(
+        job_id=row.id,
+        run_id=row.run_id,
+        attempt_id=row.attempt_id,
+        return_code=ORPHANED.return_code,
+        status=ORPHANED.status,
+        ending=ORPHANED.ending,
+        start_time=row.start_time,
+        completion_time=now,
+        again=True,
+    )

@@ -1,0 +1,1 @@
+"""Alembic's steps, oldest first in versions/; run by store/migrate.py."""

@@ -1,0 +1,15 @@
+"""Alembic's entry: it runs on the connection that the store has opened, in its transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from slurmtorc.store.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,
+    transactional_ddl=False,  # the caller's transaction is the transaction
+)
+context.run_migrations()

@@ -1,0 +1,312 @@
+"""SqlStore: opens the transaction, calls one module's statement, returns records.
+
+Every public method is one verb or question of ports.Store, in the same order. What happens
+inside is in the module of its noun; what goes wrong in the driver comes out in our words.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+
+from slurmtorc.clock import SystemClock
+from slurmtorc.errors import Conflict, StoreBusy
+from slurmtorc.ports import Page
+from slurmtorc.store import (
+    actions,
+    allocations,
+    creation,
+    jobs,
+    migrate,
+    records,
+    relations,
+    workflows,
+)
+from slurmtorc.store.dialect import dialect_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+    from slurmtorc.errors import TorcError
+    from slurmtorc.model import (
+        Action,
+        Allocation,
+        Capacity,
+        Claim,
+        ComputeNode,
+        Draft,
+        Event,
+        File,
+        Progress,
+        Report,
+        UserData,
+    )
+    from slurmtorc.ports import Clock, Rows
+
+R = TypeVar("R")
+
+TRIES = 8
+"""How often a verb that meets another writer is tried before its caller hears of it."""
+
+
+class SqlStore:
+    """The state in SQLite or Postgres."""
+
+    def __init__(self, url: str, clock: Clock | None = None, *, create: bool = True) -> None:
+        self.clock = clock or SystemClock()
+        self._dialect = dialect_for(url, create=create)
+        self.url = self._dialect.url
+        self._joined: ContextVar[Connection | None] = ContextVar("joined", default=None)
+        self._stamp_connection: Connection | None = None
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        def prepare(connection: Connection) -> None:
+            migrate.bring_up_to_date(connection, self._dialect.shown_url)
+
+        if self._ask(migrate.stored_revision) != migrate.HEAD:
+            self._change(prepare)
+
+    def close(self) -> None:
+        """Give back connections and locks."""
+        if self._stamp_connection is not None:
+            self._stamp_connection.close()
+        self._dialect.close()
+
+    # ── transactions ─────────────────────────────────────────────────────────
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Verbs inside commit together, or not at all."""
+        with self._transaction(durable=False) as connection:
+            token = self._joined.set(connection)
+            try:
+                yield
+            finally:
+                self._joined.reset(token)
+
+    def _change(self, work: Callable[[Connection], R], *, durable: bool = False) -> R:
+        """Run a verb's statements in a transaction of its own, or in the one of together()."""
+        joined = self._joined.get()
+        if joined is not None:
+            return work(joined)
+
+        def once() -> R:
+            with self._transaction(durable=durable) as connection:
+                return work(connection)
+
+        try:
+            return once()
+        except StoreBusy:
+            return self._again(once)
+
+    def _again(self, once: Callable[[], R]) -> R:
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt  # noqa: PLC0415
+        from tenacity import wait_random_exponential as jitter  # noqa: PLC0415  rarely needed
+
+        tries: Retrying = Retrying(
+            retry=retry_if_exception_type(StoreBusy),
+            stop=stop_after_attempt(TRIES),
+            wait=jitter(multiplier=0.02, max=1.0),
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+        return tries(once)
+
+    @contextmanager
+    def _transaction(self, *, durable: bool) -> Iterator[Connection]:
+        with (
+            self._our_words(),
+            self._dialect.engine.connect() as connection,
+            self._dialect.writing(connection, durable=durable),
+            connection.begin(),
+        ):
+            yield connection
+
+    def _ask(self, question: Callable[[Connection], R]) -> R:
+        """Read; never takes the write lock, and sees the changes of together()."""
+        joined = self._joined.get()
+        if joined is not None:
+            return question(joined)
+        with self._our_words(), self._dialect.engine.connect() as connection, connection.begin():
+            return question(connection)
+
+    @contextmanager
+    def _our_words(self) -> Iterator[None]:
+        driver = self._dialect.engine.dialect.loaded_dbapi
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._translated(error.orig or error) from error
+        except driver.Error as error:  # bulk loading speaks to the driver itself
+            raise self._translated(error) from error
+
+    def _translated(self, error: BaseException) -> TorcError:
+        if isinstance(error, self._dialect.engine.dialect.loaded_dbapi.IntegrityError):
+            return Conflict(f"the store already has a record like it: {error}".splitlines()[0])
+        return self._dialect.translated(error)
+
+    # ── workflows ────────────────────────────────────────────────────────────
+
+    def create(self, draft: Draft) -> int:
+        """Store a whole workflow, all or nothing."""
+        now = self.clock.now()
+        return self._change(lambda c: creation.create(c, self._dialect, draft, now))
+
+    def initialize(self, workflow_id: int) -> int:
+        """Begin a new run."""
+        now = self.clock.now()
+        return self._change(lambda c: workflows.initialize(c, workflow_id, now))
+
+    def cancel(self, workflow_id: int) -> int:
+        """Cancel a workflow and what its workers hold."""
+        now = self.clock.now()
+        return self._change(lambda c: workflows.cancel(c, workflow_id, now))
+
+    def delete_workflow(self, workflow_id: int) -> None:
+        """Remove a workflow and everything of it."""
+        now = self.clock.now()
+        self._change(lambda c: workflows.remove(c, workflow_id, now))
+
+    def progress(self, workflow_id: int) -> Progress:
+        """Jobs by status."""
+        return self._ask(lambda c: workflows.progress(c, workflow_id))
+
+    # ── jobs ─────────────────────────────────────────────────────────────────
+
+    def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
+        """Take ready jobs that fit."""
+        return self._change(lambda c: jobs.claim(c, compute_node_id, free, limit))
+
+    def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:
+        """Take ready jobs whatever they need."""
+        return self._change(lambda c: jobs.claim_next(c, compute_node_id, limit))
+
+    def start(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
+        """Pending -> running."""
+        now = self.clock.now()
+        return self._change(lambda c: jobs.start(c, compute_node_id, job_ids, now))
+
+    def release(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
+        """Pending -> ready."""
+        return self._change(lambda c: jobs.release(c, compute_node_id, job_ids))
+
+    def complete(self, compute_node_id: int, reports: Sequence[Report]) -> list[int]:
+        """Record how attempts ended, and unblock what waited."""
+        now = self.clock.now()
+        return self._change(lambda c: jobs.complete(c, compute_node_id, reports, now))
+
+    def held(self, compute_node_id: int) -> list[int]:
+        """What a worker holds."""
+        return self._ask(lambda c: jobs.held(c, compute_node_id))
+
+    # ── workers ──────────────────────────────────────────────────────────────
+
+    def register(self, node: ComputeNode) -> ComputeNode:
+        """Record a new worker."""
+        now = self.clock.now()
+        return self._change(lambda c: allocations.register(c, node, now))
+
+    def heartbeat(self, compute_node_id: int, lease_until: float) -> bool:
+        """Renew a worker's lease."""
+        now = self.clock.now()
+        return self._change(lambda c: allocations.heartbeat(c, compute_node_id, lease_until, now))
+
+    def retire(self, compute_node_id: int) -> None:
+        """A worker has ended."""
+        now = self.clock.now()
+        self._change(lambda c: allocations.retire(c, compute_node_id, now))
+
+    def abandon(self, compute_node_id: int) -> list[int]:
+        """Give up a dead worker."""
+        now = self.clock.now()
+
+        def work(connection: Connection) -> list[int]:
+            lost = jobs.abandon(connection, compute_node_id, now)
+            allocations.retire(connection, compute_node_id, now)
+            return lost
+
+        return self._change(work)
+
+    # ── allocations and actions ──────────────────────────────────────────────
+
+    def intend(self, intents: Sequence[Allocation]) -> list[Allocation]:
+        """Record allocations before Slurm knows them, safe from a power failure."""
+        now = self.clock.now()
+        return self._change(lambda c: allocations.intend(c, intents, now), durable=True)
+
+    def submitted(self, allocation_id: int, slurm_job_id: int) -> Allocation:
+        """Slurm has accepted it."""
+        now = self.clock.now()
+        return self._change(
+            lambda c: allocations.submitted(c, allocation_id, slurm_job_id, now), durable=True
+        )
+
+    def closed(self, allocation_id: int, reason: str | None = None) -> Allocation:
+        """It is over, or never came to be."""
+        now = self.clock.now()
+        return self._change(lambda c: allocations.closed(c, allocation_id, reason, now))
+
+    def pending_actions(self, workflow_id: int) -> list[Action]:
+        """Actions that are to be executed now."""
+        return self._ask(lambda c: actions.pending(c, workflow_id))
+
+    def claim_action(
+        self, action_id: int, compute_node_id: int | None, intents: Sequence[Allocation] = ()
+    ) -> list[Allocation] | None:
+        """Take an action, and record its intents, safe from a power failure."""
+        now = self.clock.now()
+        return self._change(
+            lambda c: actions.claim(c, action_id, compute_node_id, intents, now), durable=True
+        )
+
+    # ── records and events ───────────────────────────────────────────────────
+
+    def get(self, kind: type[R], record_id: int) -> R:
+        """One record."""
+        return self._ask(lambda c: records.get(c, kind, record_id))
+
+    def rows(self, kind: type[R], page: Page | None = None, /, **where: Any) -> Rows[R]:
+        """Records of one kind."""
+        return self._ask(lambda c: records.rows(c, kind, page or Page(), where))
+
+    def dependencies(self, job_ids: Collection[int]) -> Mapping[int, list[int]]:
+        """Of each job, the jobs it waits for."""
+        return self._ask(lambda c: relations.dependencies(c, job_ids))
+
+    def required_files(self, workflow_id: int) -> list[File]:
+        """Files that are read and not written."""
+        return self._ask(lambda c: relations.required_files(c, workflow_id))
+
+    def missing_user_data(self, workflow_id: int) -> list[UserData]:
+        """User data that is read, not written, and has no value."""
+        return self._ask(lambda c: relations.missing_user_data(c, workflow_id))
+
+    def note_files(self, times: Mapping[int, float | None]) -> None:
+        """File id -> modification time, as found when a run begins."""
+        self._change(lambda c: relations.note_files(c, times))
+
+    def spec(self, workflow_id: int) -> str | None:
+        """The spec as it was written."""
+        return self._ask(lambda c: relations.spec(c, workflow_id))
+
+    def events(self, workflow_id: int, after: int = 0, limit: int = 1000) -> list[Event]:
+        """Events since one already seen."""
+        return self._ask(lambda c: records.events(c, workflow_id, after, limit))
+
+    def stamp(self) -> object:
+        """A value that differs when anybody may have changed something."""
+        with self._our_words():
+            if self._stamp_connection is None or self._stamp_connection.invalidated:
+                self._stamp_connection = self._dialect.engine.connect()
+            with self._stamp_connection.begin():
+                return self._dialect.stamp(self._stamp_connection)
