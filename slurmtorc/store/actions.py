@@ -68,15 +68,6 @@ def count(connection: Connection, trigger: TriggerType, job_ids: Sequence[int]) 
         connection.execute(_COUNT, {"ids": job_ids, "trigger": trigger.value})
 
 
-def gated(connection: Connection, workflow_id: int) -> bool:
-    """Whether any action of the workflow waits for jobs; if not, nothing needs counting."""
-    query = select(_A.id).where(
-        _A.workflow_id == workflow_id,
-        _A.trigger_type.in_([TriggerType.ON_JOBS_READY, TriggerType.ON_JOBS_COMPLETE]),
-    )
-    return connection.execute(query.limit(1)).first() is not None
-
-
 def pending(connection: Connection, workflow_id: int) -> list[Action]:
     """Actions whose trigger condition holds and that nobody has claimed."""
     kind = records.KINDS[Action]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
     Text,
     TypeDecorator,
@@ -26,6 +25,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql.sqltypes import NULLTYPE
 from sqlalchemy.sql.visitors import InternalTraversal
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreRefused, StoreUnavailable
@@ -102,14 +102,14 @@ def _quoted(names: Iterable[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-class among(ColumnElement[bool]):  # noqa: N801  a function for readers, as in_() is
+class among(ColumnElement[Any]):  # noqa: N801  a function for readers, as in_() is
     """`column` is one of the ids bound to `name`: any number of them in one parameter.
 
     So a statement has one text whatever the number of ids, and no limit to it.
     """
 
     inherit_cache = True
-    type = Boolean()
+    type = NULLTYPE  # a boolean would be written "… = 1" for SQLite, which then uses no index
     _traverse_internals = [  # noqa: RUF012  SQLAlchemy's name and type
         ("column", InternalTraversal.dp_clauseelement),
         ("ids", InternalTraversal.dp_clauseelement),

@@ -9,9 +9,9 @@ the plain rule.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, exists, func, or_, select, update
+from sqlalchemy import and_, bindparam, exists, func, or_, select, update
 
 from slurmtorc.model import UNSUCCESSFUL, JobStatus, TriggerType
 from slurmtorc.rules.status import JobEvent, target
@@ -26,26 +26,46 @@ if TYPE_CHECKING:
 
 _J, _D = t.job.c, t.job_depends_on.c
 _IN, _OUT = t.barrier_in.c, t.barrier_out.c
+_ACTION_OF_WORKFLOW = t.workflow_action.c.workflow_id == bindparam("workflow")
 
 
 def unblock(connection: Connection, workflow_id: int, job_ids: Sequence[int], now: float) -> None:
     """Jobs are complete: settle what waited for them, and for those, and so on."""
-    counts = actions.gated(connection, workflow_id)
+    shape = _shape(connection, workflow_id)
     complete = list(job_ids)
     while complete:
-        if counts:
+        if shape.gates:
             actions.count(connection, TriggerType.ON_JOBS_COMPLETE, complete)
-        settled = _lowered(connection, complete)
-        doomed = _doomed(connection, settled) if settled else []
+        settled = _lowered(connection, complete, shape)
+        doomed = _doomed(connection, settled) if settled and shape.unsuccessful else []
         free = sorted(set(settled).difference(doomed))
         _move(connection, free, status=target(JobEvent.UNBLOCK), ready_since=now)
         _move(connection, doomed, status=target(JobEvent.CASCADE))
-        if counts:
+        if shape.gates:
             actions.count(connection, TriggerType.ON_JOBS_READY, settled)
         moved = {"jobs_ready": free, "jobs_canceled": doomed}
         happened = [(what, {"job_ids": ids}) for what, ids in moved.items() if ids]
         events.write(connection, workflow_id, now, happened)
         complete = doomed
+
+
+class _Shape(NamedTuple):
+    """What a workflow has, so that statements about what it has not can be left out."""
+
+    gates: bool
+    barriers: bool
+    unsuccessful: bool
+
+
+_SHAPE = select(
+    exists().where(t.action_job.c.action_id == t.workflow_action.c.id, _ACTION_OF_WORKFLOW),
+    exists().where(t.barrier.c.workflow_id == bindparam("workflow")),
+    exists().where(_J.workflow_id == bindparam("workflow"), _J.status.in_(UNSUCCESSFUL)),
+)
+
+
+def _shape(connection: Connection, workflow_id: int) -> _Shape:
+    return _Shape(*connection.execute(_SHAPE, {"workflow": workflow_id}).one())
 
 
 def _move(connection: Connection, job_ids: Sequence[int], **values: Any) -> None:
@@ -93,10 +113,10 @@ _lower_barriers = _Lower(t.barrier, _IN.barrier_id, _IN.job_id)
 _lower_behind_barriers = _Lower(t.job, _OUT.job_id, _OUT.barrier_id)
 
 
-def _lowered(connection: Connection, complete: Sequence[int]) -> list[int]:
+def _lowered(connection: Connection, complete: Sequence[int], shape: _Shape) -> list[int]:
     """Lower the counters of everything behind `complete`; the jobs that wait for nothing now."""
     settled = _lower_jobs(connection, complete)
-    opened = _lower_barriers(connection, complete)
+    opened = _lower_barriers(connection, complete) if shape.barriers else []
     if opened:
         connection.execute(_MARK_FAILED, {"ids": opened})
         settled += _lower_behind_barriers(connection, opened)
