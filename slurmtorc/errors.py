@@ -9,7 +9,8 @@
     │   └── IllegalTransition           a job cannot go from that status by that event
     ├── StoreError
     │   ├── StoreUnavailable            the database does not answer now (transient)
-    │   │   └── StoreBusy               another writer was in the way; nothing was changed
+    │   │   ├── StoreBusy               another writer was in the way; nothing was changed
+    │   │   └── StoreFull               its disk is full; nothing was changed
     │   ├── StoreRefused                the database cannot be used as asked
     │   └── StoreTooNew                 a newer version of this program made it
     ├── SlurmError
@@ -113,6 +114,10 @@ class StoreUnavailable(StoreError):
 
 class StoreBusy(StoreUnavailable):
     """Another writer was in the way and the transaction was undone: it may be tried as it was."""
+
+
+class StoreFull(StoreUnavailable):
+    """The database's disk is full. The transaction was undone; work goes on when there is room."""
 
 
 class StoreRefused(StoreError):

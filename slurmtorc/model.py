@@ -7,7 +7,7 @@ store's column names and, where torc has the field, torc's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -528,6 +528,45 @@ class Progress:
     def unsuccessful(self) -> int:
         """Jobs that ended without success."""
         return sum(self.counts.get(status, 0) for status in UNSUCCESSFUL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What may still happen in a workflow's run."""
+
+    is_canceled: bool
+    present: frozenset[JobStatus]
+    """Which of the unfinished statuses any job has."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.is_canceled or not self.present
+
+    @property
+    def held(self) -> bool:
+        """Whether some worker holds a job."""
+        return not self.present.isdisjoint({JobStatus.PENDING, JobStatus.RUNNING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionConfig:
+    """How jobs are run and ended: torc's `execution_config`, with its defaults."""
+
+    mode: str = "direct"
+    limit_resources: bool = True
+    termination_signal: str = "SIGTERM"
+    sigterm_lead_seconds: int = 30
+    sigkill_headroom_seconds: int = 60
+    timeout_exit_code: int = 152
+    oom_exit_code: int = 137
+
+    @classmethod
+    def of(cls, written: Mapping[str, Any] | None) -> ExecutionConfig:
+        """From a workflow's row; keys of other modes are left to them."""
+        known = {item.name for item in fields(cls)}
+        given = {k: v for k, v in (written or {}).items() if k in known and v is not None}
+        return cls(**given)
 
 
 # ── Slurm and sites ──────────────────────────────────────────────────────────

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Draft,
         Event,
         File,
+        Outlook,
         Progress,
         QueueEntry,
         Report,
@@ -105,6 +106,9 @@ class Store(Protocol):
     def progress(self, workflow_id: int) -> Progress:
         """Jobs by status."""
 
+    def outlook(self, workflow_id: int) -> Outlook:
+        """What may still happen; cheap however many jobs there are."""
+
     # jobs
 
     def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
@@ -127,7 +131,7 @@ class Store(Protocol):
         """Record how attempts ended and unblock what waited for them, in one transaction.
 
         A report of an attempt that this worker no longer holds is kept as a superseded result
-        and changes nothing. The ids of the jobs that were changed.
+        and changes nothing; one that is only repeated is ignored. The ids of the jobs changed.
         """
 
     def held(self, compute_node_id: int) -> list[int]:
@@ -144,12 +148,15 @@ class Store(Protocol):
     def retire(self, compute_node_id: int) -> None:
         """The worker ends and holds nothing; the last of an allocation completes it."""
 
-    def abandon(self, compute_node_id: int) -> list[int]:
-        """Give up a dead worker: its jobs become ready again; the ids.
+    def give_up(self, compute_node_id: int, job_ids: Collection[int]) -> list[int]:
+        """Take jobs back from a worker that holds them but does not run them; the ids.
 
         Each job it had started gets a result with ending `orphaned` and goes on as its next
         attempt; jobs it had only claimed stay at their attempt.
         """
+
+    def abandon(self, compute_node_id: int) -> list[int]:
+        """Give up a dead worker, and with it all jobs it held; the ids."""
 
     # allocations and actions
 

@@ -35,11 +35,15 @@ class State:
 
     @property
     def store(self) -> Store:
-        """The store, opened at the first use. A store of SQLite is made if it is not there."""
+        """The store, opened at the first use; it must be there."""
+        return self.open_store(create=False)
+
+    def open_store(self, *, create: bool) -> Store:
+        """The store; a SQLite file is made if `create` says so."""
         if self._store is None:
             from slurmtorc.wiring import open_store
 
-            self._store = open_store(self.settings)
+            self._store = open_store(self.settings, create=create)
         return self._store
 
     def close(self) -> None:

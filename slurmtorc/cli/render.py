@@ -58,13 +58,15 @@ def emit_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     if table.row_count:
+        click.echo(title)
         console().print(table)
+        click.echo(f"Total: {table.row_count}")
     else:
         click.echo(empty)
 

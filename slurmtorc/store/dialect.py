@@ -28,7 +28,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.sqltypes import NULLTYPE
 from sqlalchemy.sql.visitors import InternalTraversal
 
-from slurmtorc.errors import StoreBusy, StoreError, StoreRefused, StoreUnavailable
+from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
 from slurmtorc.store import place
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ class Sqlite:
 
 _SQLITE_ERRORS: tuple[tuple[str, type[StoreError], str], ...] = (
     ("readonly database", StoreRefused, "make the file and its folder writable"),
-    ("disk is full", StoreRefused, "make room; nothing of this step was stored"),
+    ("disk is full", StoreFull, "make room; nothing of this step was stored"),
     ("unable to open", StoreRefused, "check that the folder exists and may be written"),
     ("not a database|malformed", StoreRefused, "name another file with --url, or restore a backup"),
     ("disk I/O error", StoreRefused, "check the disk, its quota and its free space"),
@@ -371,7 +371,7 @@ _POSTGRES_ERRORS: tuple[tuple[str, type[StoreError], str], ...] = (
     ("28", StoreRefused, "check the user and password in --url, or ~/.pgpass"),
     ("3D000", StoreRefused, "make the database first: createdb NAME"),
     ("42501", StoreRefused, "ask the database's owner for the right to create and write tables"),
-    ("53100", StoreRefused, "the server's disk is full; nothing of this step was stored"),
+    ("53100", StoreFull, "the server's disk is full; nothing of this step was stored"),
     ("25006", StoreRefused, "the server is read-only; name the primary server in --url"),
     ("40", StoreBusy, "two writers met; try again"),
     ("55P03", StoreBusy, "another process holds a lock; try again"),

@@ -312,10 +312,13 @@ def complete(
         for report in reports
         if report.job_id in found
     ]
-    if not ended:
-        return []
-    results = _write_results(connection, node_id, ended)
     current = [each for each in ended if each.is_current]
+    late = [each for each in ended if not each.is_current]
+    told = _known(connection, node_id, late) if late else set()
+    fresh = [*current, *(each for each in late if each.report.job_id not in told)]
+    if not fresh:
+        return []
+    results = _write_results(connection, node_id, fresh)
     if current:
         connection.execute(_END, [_change(each, results, now) for each in current])
         _touch(connection, current)
@@ -338,6 +341,18 @@ def _is_current(row: AnyRow, report: Report, node_id: int) -> bool:
         and row.attempt_id == report.attempt_id
         and row.status in sources(JobEvent.AGAIN if report.again else end_event(report.status))
     )
+
+
+def _known(connection: Connection, node_id: int, late: Sequence[_Ended]) -> set[int]:
+    """Jobs whose report has come before: the answer to it was lost on the way."""
+    ends = {each.report.job_id: each.report.completion_time for each in late}
+    found = connection.execute(_BY_NODE, {"node": node_id, "ids": list(ends)})
+    return {row.job_id for row in found if row.completion_time == ends[row.job_id]}
+
+
+_BY_NODE = select(t.result.c.job_id, t.result.c.completion_time).where(
+    t.result.c.compute_node_id == bindparam("node"), among(t.result.c.job_id)
+)
 
 
 def _write_results(connection: Connection, node_id: int, ended: Sequence[_Ended]) -> dict[int, int]:
@@ -440,12 +455,12 @@ def _tell_if_complete(connection: Connection, workflow_id: int, now: float) -> N
         events.write(connection, workflow_id, now, [("workflow_completed", {})])
 
 
-# ── a dead worker's jobs ─────────────────────────────────────────────────────
+# ── jobs that nobody runs ────────────────────────────────────────────────────
 
 
-def abandon(connection: Connection, node_id: int, now: float) -> list[int]:
-    """Take everything back from a worker that is gone; the ids of its jobs."""
-    mine = connection.execute(_OF_WORKER, {"node": node_id}).all()
+def give_up(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
+    """Take jobs back from a worker that does not run them; the ids of those it held."""
+    mine = connection.execute(_OF_WORKER, {"node": node_id, "ids": job_ids}).all()
     release(connection, node_id, [row.id for row in mine if row.status == JobStatus.PENDING])
     lost = [_lost(row, now) for row in mine if row.status == JobStatus.RUNNING]
     if lost:
@@ -456,7 +471,7 @@ def abandon(connection: Connection, node_id: int, now: float) -> list[int]:
 _OF_WORKER = (
     select(_J.id, _J.status, _J.attempt_id, _J.start_time, t.workflow.c.run_id)
     .join(t.workflow, t.workflow.c.id == _J.workflow_id)
-    .where(_J.compute_node_id == bindparam("node"))
+    .where(_J.compute_node_id == bindparam("node"), among(_J.id))
     .order_by(_J.id)
 )
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Draft,
         Event,
         File,
+        Outlook,
         Progress,
         Report,
         UserData,
@@ -181,6 +182,10 @@ class SqlStore:
         """Jobs by status."""
         return self._ask(lambda c: workflows.progress(c, workflow_id))
 
+    def outlook(self, workflow_id: int) -> Outlook:
+        """What may still happen."""
+        return self._ask(lambda c: workflows.outlook(c, workflow_id))
+
     # ── jobs ─────────────────────────────────────────────────────────────────
 
     def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
@@ -226,12 +231,19 @@ class SqlStore:
         now = self.clock.now()
         self._change(lambda c: allocations.retire(c, compute_node_id, now))
 
+    def give_up(self, compute_node_id: int, job_ids: Collection[int]) -> list[int]:
+        """Take jobs back from a worker that does not run them."""
+        now = self.clock.now()
+        return self._change(lambda c: jobs.give_up(c, compute_node_id, list(job_ids), now))
+
     def abandon(self, compute_node_id: int) -> list[int]:
         """Give up a dead worker."""
         now = self.clock.now()
 
         def work(connection: Connection) -> list[int]:
-            lost = jobs.abandon(connection, compute_node_id, now)
+            lost = jobs.give_up(
+                connection, compute_node_id, jobs.held(connection, compute_node_id), now
+            )
             allocations.retire(connection, compute_node_id, now)
             return lost
 

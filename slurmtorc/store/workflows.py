@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import bindparam, delete, exists, func, literal_column, select, text, update
 
 from slurmtorc.errors import Conflict, NotFound
-from slurmtorc.model import JobStatus, Progress, Workflow
+from slurmtorc.model import COMPLETE, JobStatus, Outlook, Progress, Workflow
 from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import actions, events
 from slurmtorc.store import schema as t
@@ -17,7 +17,7 @@ from slurmtorc.store.dialect import analyze
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import ColumnElement, Connection, RowMapping
 
 _HELD = (JobStatus.PENDING, JobStatus.RUNNING)
 _FRESH = sources(JobEvent.FREE)
@@ -61,6 +61,32 @@ def progress(connection: Connection, workflow_id: int) -> Progress:
     return Progress(
         workflow_id=workflow_id, run_id=row.run_id, counts=found, is_canceled=row.is_canceled
     )
+
+
+_OPEN = tuple(s for s in JobStatus if s not in COMPLETE and s is not JobStatus.DISABLED)
+
+
+def _any(status: JobStatus) -> ColumnElement[bool]:
+    found = exists().where(
+        t.job.c.workflow_id == t.workflow.c.id,
+        t.job.c.status == literal_column(str(int(status))),
+    )
+    return found.label(status.name)
+
+
+_OUTLOOK = select(t.workflow.c.is_canceled, *map(_any, _OPEN)).where(
+    t.workflow.c.id == bindparam("workflow")
+)
+"""A look-up in an index for each status, however many jobs there are."""
+
+
+def outlook(connection: Connection, workflow_id: int) -> Outlook:
+    """What may still happen."""
+    row = connection.execute(_OUTLOOK, {"workflow": workflow_id}).mappings().first()
+    if row is None:
+        raise NotFound(f"there is no workflow {workflow_id}")
+    present = frozenset(status for status in _OPEN if row[status.name])
+    return Outlook(is_canceled=row["is_canceled"], present=present)
 
 
 # ── initialize ───────────────────────────────────────────────────────────────

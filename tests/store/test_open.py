@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from factories import a_draft
 from sqlalchemy import create_engine, text
 
-from slurmtorc.errors import StoreError, StoreRefused, StoreTooNew, StoreUnavailable
+from slurmtorc.errors import StoreError, StoreFull, StoreRefused, StoreTooNew, StoreUnavailable
 from slurmtorc.store import migrate, place
 from slurmtorc.store.dialect import dialect_for
 from slurmtorc.store.schema import metadata
@@ -167,7 +167,7 @@ def test_a_full_disk_refuses_the_whole_transaction_and_work_goes_on(tmp_path: Pa
         store = SqlStore(url)
         kept = store.create(a_draft("small"))
         big = a_draft(*(f"{i}{'y' * 1000}" for i in range(2000)))
-        with pytest.raises(StoreRefused, match="disk is full; make room"):
+        with pytest.raises(StoreFull, match="disk is full; make room"):
             store.create(big)
         assert store.progress(kept).total == 1
         assert store.create(a_draft("another")) == kept + 1

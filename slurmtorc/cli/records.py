@@ -1,0 +1,169 @@
+"""Lists of what happened: results, allocations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from slurmtorc.cli.context import State, TorcGroup, pass_state
+from slurmtorc.cli.render import emit_json, emit_list, emit_record, emit_table, plain
+from slurmtorc.model import AllocationStatus, JobStatus
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from slurmtorc.model import Allocation, Result
+
+_UNSUCCESSFUL = [JobStatus.FAILED, JobStatus.TERMINATED, JobStatus.PENDING_FAILED]
+
+
+# ── results ──────────────────────────────────────────────────────────────────
+
+
+@click.group("results", cls=TorcGroup)
+def results() -> None:
+    """What every attempt came to."""
+
+
+@results.command("list")
+@click.argument("workflow_id", type=int)
+@click.option("-j", "--job-id", type=int, help="Of one job.")
+@click.option("-r", "--run-id", type=int, help="Of one run.")
+@click.option("--return-code", type=int)
+@click.option("--failed", is_flag=True, help="Only those that did not succeed.")
+@click.option("--all", "everything", is_flag=True, help="Superseded reports too.")
+@click.option("-l", "--limit", type=click.IntRange(min=1), default=10_000, show_default=True)
+@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True)
+@pass_state
+def list_results(
+    state: State,
+    workflow_id: int,
+    job_id: int | None,
+    run_id: int | None,
+    return_code: int | None,
+    failed: bool,
+    everything: bool,
+    limit: int,
+    offset: int,
+) -> None:
+    """List results, one for every attempt.
+
+    Example: torc results list 7 --failed
+    """
+    from slurmtorc.model import Result
+    from slurmtorc.ports import Page
+
+    state.store.progress(workflow_id)  # an unknown workflow is an error, not an empty list
+    given = {"job_id": job_id, "run_id": run_id, "return_code": return_code}
+    where: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if failed:
+        where["status"] = _UNSUCCESSFUL
+    if not everything:
+        where["superseded"] = False
+    rows = state.store.rows(Result, Page(offset, limit), workflow_id=workflow_id, **where)
+    if state.as_json:
+        emit_list("results", map(_result_json, rows.items))
+        return
+    columns = ("ID", "Job", "Name", "Run", "Attempt", "Code", "Status", "Ending", "Time",
+               "Peak memory", "CPU", "Node")  # fmt: skip
+    nodes = _nodes(state, workflow_id)
+    table = (_result_row(result, nodes) for result in rows.items)
+    emit_table(f"Results of workflow {workflow_id}", columns, table, empty="No results found.")
+
+
+def _nodes(state: State, workflow_id: int) -> dict[int, str]:
+    """Compute node id -> host name."""
+    from slurmtorc.model import ComputeNode
+
+    found = state.store.rows(ComputeNode, workflow_id=workflow_id).items
+    return {node.id: node.hostname for node in found}
+
+
+def _result_row(result: Result, nodes: dict[int, str]) -> tuple[object, ...]:
+    from slurmtorc.units import display_memory, display_seconds
+
+    cpu = result.avg_cpu_percent
+    return (
+        result.id,
+        result.job_id,
+        result.job_name,
+        result.run_id,
+        result.attempt_id,
+        result.return_code,
+        result.status.word,
+        result.ending.value,
+        display_seconds(result.exec_time_s),
+        display_memory(result.peak_memory_bytes),
+        "-" if cpu is None else f"{cpu:.0f} %",
+        nodes.get(result.compute_node_id or 0, "-"),
+    )
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    """The record, with torc's minutes beside our seconds."""
+    from slurmtorc.units import iso_time
+
+    record: dict[str, Any] = plain(result)
+    record["exec_time_minutes"] = result.exec_time_s / 60
+    record["completion_time"] = iso_time(result.completion_time)
+    return record
+
+
+# ── allocations ──────────────────────────────────────────────────────────────
+
+
+@click.group("allocations", cls=TorcGroup)
+def allocations() -> None:
+    """The Slurm jobs that host workers (torc: scheduled compute nodes)."""
+
+
+@allocations.command("list")
+@click.argument("workflow_id", type=int)
+@click.option("--status", type=click.Choice([s.value for s in AllocationStatus]))
+@pass_state
+def list_allocations(state: State, workflow_id: int, status: str | None) -> None:
+    """List the allocations of a workflow.
+
+    Example: torc allocations list 7
+    """
+    from slurmtorc.model import Allocation
+
+    state.store.progress(workflow_id)  # an unknown workflow is an error, not an empty list
+    where = {"status": AllocationStatus(status)} if status else {}
+    rows = state.store.rows(Allocation, workflow_id=workflow_id, **where)
+    if state.as_json:
+        emit_list("scheduled_compute_nodes", rows.items)
+        return
+    columns = ("ID", "Slurm job", "Scheduler", "Nodes", "Status", "Reason", "Submitted")
+    title = f"Allocations of workflow {workflow_id}"
+    table = map(_allocation_row, rows.items)
+    emit_table(title, columns, table, empty="No allocations found.")
+
+
+def _allocation_row(allocation: Allocation) -> tuple[object, ...]:
+    from slurmtorc.units import iso_time
+
+    return (
+        allocation.id,
+        allocation.scheduler_id,
+        allocation.scheduler_config_id,
+        allocation.nodes,
+        allocation.status.value,
+        allocation.reason,
+        iso_time(allocation.submitted_at),
+    )
+
+
+@allocations.command("get")
+@click.argument("allocation_id", type=int)
+@pass_state
+def get_allocation(state: State, allocation_id: int) -> None:
+    """Show one allocation.
+
+    Example: torc allocations get 3
+    """
+    from slurmtorc.model import Allocation
+
+    record = plain(state.store.get(Allocation, allocation_id))
+    emit_json(record) if state.as_json else emit_record(record)

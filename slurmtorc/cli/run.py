@@ -1,0 +1,266 @@
+"""`torc run`: a workflow on this machine, to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import logging
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.render import note
+from slurmtorc.errors import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slurmtorc.model import Draft, Workflow
+    from slurmtorc.worker.node import Node
+    from slurmtorc.worker.worker import Worker
+
+STUCK = 3
+CANCELED = 4
+SIGNAL_BASE = 128
+
+
+@click.command("run", cls=TorcCommand)
+@click.argument("workflow", metavar="FILE|ID")
+@click.option(
+    "--max-parallel-jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Run N jobs at a time, whatever they need. Without it, jobs are packed by "
+    "CPUs, memory and GPUs.",
+)
+@click.option("--num-cpus", type=click.IntRange(min=1), help="CPUs jobs may use.  [default: all]")
+@click.option(
+    "--memory-gb",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Memory jobs may use, in GiB.  [default: all]",
+)
+@click.option("--num-gpus", type=click.IntRange(min=0), help="GPUs jobs may use.  [default: all]")
+@click.option(
+    "-o", "--output-dir", metavar="DIR", help="Where jobs' output goes.  [default: torc_output]"
+)
+@click.option(
+    "-i", "--ignore-missing-data", is_flag=True, help="Begin although input files are missing."
+)
+@click.option("--fail-on-error", is_flag=True, help="Exit with 1 if any job did not complete.")
+@pass_state
+def run(
+    state: State,
+    workflow: str,
+    max_parallel_jobs: int | None,
+    num_cpus: int | None,
+    memory_gb: float | None,
+    num_gpus: int | None,
+    output_dir: str | None,
+    ignore_missing_data: bool,
+    fail_on_error: bool,
+) -> int:
+    """Run a workflow on this machine, to its end.
+
+    FILE is a workflow file (YAML, JSON, JSON5, TOML or KDL; - for standard input); ID is a
+    workflow in the store, which goes on where it was left. Ctrl-C stops cleanly: running jobs
+    end and go back to the queue; a second Ctrl-C kills them.
+
+    Exit status: 0 when the workflow ran to its end (jobs may have failed: see --fail-on-error),
+    3 when jobs are left that cannot run here, 4 when it was canceled, 130 after Ctrl-C.
+
+    Example: torc run examples/hello.yaml --max-parallel-jobs 4
+    """
+    given = {
+        "max_parallel_jobs": max_parallel_jobs,
+        "num_cpus": num_cpus,
+        "memory_gb": memory_gb,
+        "num_gpus": num_gpus,
+        "output_dir": output_dir,
+    }
+    state.overrides.update({name: value for name, value in given.items() if value is not None})
+    node = _node(state)
+    found = _prepared(state, workflow, node, ignore_missing=ignore_missing_data)
+    worker = _worker(state, found, node)
+    interrupted = _drive(state, worker)
+    return _end(state, worker, interrupted, fail_on_error=fail_on_error)
+
+
+def _node(state: State) -> Node:
+    """This machine, within the limits the user sets."""
+    from slurmtorc.worker.node import this_node
+
+    settings, node = state.settings, this_node(os.environ)
+    if settings.num_cpus is not None:
+        node = replace(node, cpus=settings.num_cpus)
+    if settings.memory_gb is not None:
+        node = replace(node, memory_bytes=int(settings.memory_gb * 1024**3))
+    if settings.num_gpus is not None:
+        node = replace(node, gpus=(node.gpus + _numbers(settings.num_gpus))[: settings.num_gpus])
+    return node
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(str(i) for i in range(count))
+
+
+# ── the workflow ─────────────────────────────────────────────────────────────
+
+
+def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> Workflow:
+    """The workflow, begun: made from a file, or found by its id."""
+    from slurmtorc.model import Workflow
+    from slurmtorc.schedule.begin import begin
+    from slurmtorc.worker.sweep import sweep
+
+    if is_id(name):
+        store = state.store
+        workflow = store.get(Workflow, int(name))
+        refuse_closed(workflow)
+        if back := sweep(store, workflow.id, node.hostname):
+            note(f"Workflow {workflow.id}: {back} jobs of a worker that died come back")
+        if workflow.run_id:
+            return workflow
+        workflow_id = workflow.id
+    else:
+        workflow_id = _created(state, name, node, ignore_missing=ignore_missing)
+    return begin(state.open_store(create=True), workflow_id, ignore_missing=ignore_missing)
+
+
+def _created(state: State, name: str, node: Node, *, ignore_missing: bool) -> int:
+    from slurmtorc.schedule.begin import refuse_misfits, refuse_missing_inputs
+    from slurmtorc.worker.employ import whole
+
+    draft = read_draft(name)
+    if state.settings.max_parallel_jobs is None:
+        refuse_misfits(draft, whole(node), name, "this machine")
+    if not ignore_missing:
+        refuse_missing_inputs(draft, os.getcwd(), name)  # noqa: PTH109
+    workflow_id = state.open_store(create=True).create(draft)
+    note(f"Created workflow {workflow_id}")
+    return workflow_id
+
+
+def is_id(name: str) -> bool:
+    """Whether a FILE|ID argument is an id: a number that is no file's name."""
+    return name.isdecimal() and not Path(name).exists()
+
+
+def read_draft(name: str) -> Draft:
+    """A checked draft, owned by the caller and submitted from here."""
+    from slurmtorc.spec import load
+
+    draft = load(name)
+    draft.workflow = replace(
+        draft.workflow,
+        user=caller(),
+        submission_directory=os.getcwd(),  # noqa: PTH109
+    )
+    return draft
+
+
+def caller() -> str:
+    """Whose workflows these are."""
+    return os.environ.get("TORC_USERNAME") or getpass.getuser()
+
+
+def refuse_closed(workflow: Workflow) -> None:
+    """Raise Conflict for a workflow in which nothing may run."""
+    if workflow.is_archived:
+        raise Conflict(f"workflow {workflow.id} is archived; take it out of the archive first")
+    if workflow.is_canceled:
+        raise Conflict(f"workflow {workflow.id} was canceled; create it anew from its file")
+
+
+# ── the worker ───────────────────────────────────────────────────────────────
+
+
+def _worker(state: State, workflow: Workflow, node: Node) -> Worker:
+    from slurmtorc.wiring import clock, local_launcher
+    from slurmtorc.worker.employ import Offer, employ
+    from slurmtorc.worker.paths import local_log
+    from slurmtorc.worker.worker import Conduct, Ports
+
+    conduct = Conduct(
+        max_parallel_jobs=state.settings.max_parallel_jobs,
+        idle_limit_s=workflow.compute_node_wait_for_new_jobs_seconds,
+        patient=True,
+    )
+    offer = Offer(node=node, output_dir=state.settings.output_dir, conduct=conduct)
+    ports = Ports(store=state.store, launcher=local_launcher(workflow), clock=clock)
+    worker = employ(ports, workflow, offer)
+    log_to(local_log(worker.around.output_dir, node.hostname, workflow.id, workflow.run_id))
+    return worker
+
+
+def log_to(path: Path) -> None:
+    """Write the worker's log, after what earlier ones wrote."""
+    handler = logging.FileHandler(path, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("slurmtorc")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+def _drive(state: State, worker: Worker) -> int | None:
+    """Work until the end, showing how far it is; the signal that ended it, if one did."""
+    from slurmtorc.cli.progress import Follower, display_for
+    from slurmtorc.worker.employ import work
+
+    workflow = worker.around.workflow
+    with _signals(worker) as caught, display_for(f"workflow {workflow.id}") as display:
+        follower = Follower(state.store, workflow.id, display)
+
+        def rest(seconds: float) -> None:
+            follower.update()
+            worker.ports.launcher.wait(seconds)
+
+        work(worker, rest)
+        display.show(state.store.progress(workflow.id))
+    return caught[0] if caught else None
+
+
+@contextlib.contextmanager
+def _signals(worker: Worker) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM stop the worker cleanly; a second one kills its jobs."""
+    caught: list[int] = []
+
+    def handle(number: int, _frame: object) -> None:
+        caught.append(number)
+        worker.interrupt()
+        if len(caught) == 1:
+            note("\nStopping: running jobs end and go back to the queue (again: kill them)")
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield caught
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+# ── the end ──────────────────────────────────────────────────────────────────
+
+
+def _end(state: State, worker: Worker, interrupted: int | None, *, fail_on_error: bool) -> int:
+    from slurmtorc.cli.summary import emit_summary
+
+    workflow_id = worker.around.workflow.id
+    emit_summary(state.store, workflow_id, as_json=state.as_json)
+    progress = state.store.progress(workflow_id)
+    if interrupted is not None and not progress.is_complete:
+        note(f"Stopped. Go on with: torc run {workflow_id}")
+        return SIGNAL_BASE + interrupted
+    if progress.is_canceled:
+        note(f"Workflow {workflow_id} was canceled.")
+        return CANCELED
+    if not progress.is_complete:
+        reason = worker.left.reason if worker.left else "the worker left"
+        note(f"{progress.unfinished} jobs are left: {reason}.")
+        return STUCK
+    return 1 if fail_on_error and progress.unsuccessful else 0

@@ -1,0 +1,112 @@
+"""What a workflow has come to: the table every command ends with, and the same as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from slurmtorc.cli.render import console, emit_json, note
+from slurmtorc.model import Job, JobStatus, Result, Workflow
+from slurmtorc.ports import Page
+from slurmtorc.units import display_seconds
+
+if TYPE_CHECKING:
+    from slurmtorc.model import Progress
+    from slurmtorc.ports import Store
+
+FAILURES_SHOWN = 10
+TAIL_LINES = 10
+
+STYLES = {
+    JobStatus.COMPLETED: "green",
+    JobStatus.FAILED: "red",
+    JobStatus.TERMINATED: "red",
+    JobStatus.CANCELED: "yellow",
+    JobStatus.PENDING_FAILED: "yellow",
+    JobStatus.RUNNING: "cyan",
+}
+
+
+def emit_summary(store: Store, workflow_id: int, *, as_json: bool) -> None:
+    """Jobs by status, and the failures with their last words."""
+    progress = store.progress(workflow_id)
+    if as_json:
+        emit_json(summary(store, progress))
+        return
+    _table(store, progress)
+    _failures(store, workflow_id)
+
+
+def summary(store: Store, progress: Progress) -> dict[str, Any]:
+    """The keys of torc's status, and the failures."""
+    workflow = store.get(Workflow, progress.workflow_id)
+    return {
+        "workflow_id": workflow.id,
+        "workflow_name": workflow.name,
+        "workflow_user": workflow.user,
+        "run_id": workflow.run_id,
+        "total_jobs": progress.total,
+        "jobs_by_status": {s.word: progress.counts.get(s, 0) for s in JobStatus},
+        "is_complete": progress.is_complete,
+        "is_canceled": progress.is_canceled,
+        "failures": [_failure(result) for result in failures(store, workflow.id)],
+    }
+
+
+def failures(store: Store, workflow_id: int) -> list[Result]:
+    """The results that made jobs fail, the first ones first."""
+    unsuccessful = [JobStatus.FAILED, JobStatus.TERMINATED, JobStatus.PENDING_FAILED]
+    jobs = store.rows(Job, Page(limit=FAILURES_SHOWN), workflow_id=workflow_id, status=unsuccessful)
+    found = []
+    for job in jobs.items:
+        page = Page(sort_by="id", reverse_sort=True, limit=1)
+        found += store.rows(Result, page, job_id=job.id, superseded=False).items
+    return found
+
+
+def _failure(result: Result) -> dict[str, Any]:
+    return {
+        "job_id": result.job_id,
+        "job_name": result.job_name,
+        "attempt_id": result.attempt_id,
+        "return_code": result.return_code,
+        "status": result.status.word,
+        "ending": result.ending.value,
+        "stderr_path": result.stderr_path,
+        "stderr_tail": result.stderr_tail,
+    }
+
+
+def _table(store: Store, progress: Progress) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    workflow = store.get(Workflow, progress.workflow_id)
+    click.echo(f"\nWorkflow {workflow.id} ({workflow.name}), run {workflow.run_id}")
+    table = Table()
+    table.add_column("Status")
+    table.add_column("Jobs", justify="right")
+    for status in JobStatus:
+        if count := progress.counts.get(status):
+            table.add_row(Text(status.word, style=STYLES.get(status, "")), str(count))
+    table.add_section()
+    table.add_row("total", str(progress.total))
+    console().print(table)
+
+
+def _failures(store: Store, workflow_id: int) -> None:
+    """Each failure with where its output is, and the end of it."""
+    found = failures(store, workflow_id)
+    for result in found:
+        took = display_seconds(result.exec_time_s)
+        what = f"return code {result.return_code} ({result.ending.value})"
+        click.echo(f"\n{result.job_name}: {result.status.word}, {what}, after {took}")
+        if result.stderr_path:
+            click.echo(f"  log: {result.stderr_path}")
+        for line in (result.stderr_tail or "").splitlines()[-TAIL_LINES:]:
+            click.echo(f"  | {line}")
+    progress = store.progress(workflow_id)
+    others = sum(progress.counts.get(s, 0) for s in (JobStatus.FAILED, JobStatus.TERMINATED))
+    if others > len(found):
+        note(f"\n… and {others - len(found)} more: torc results list {workflow_id} --failed")

@@ -1,0 +1,195 @@
+"""Workflows: create, list, get, status, cancel, delete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from slurmtorc.cli.context import State, TorcCommand, TorcGroup, pass_state
+from slurmtorc.cli.render import emit_json, emit_list, emit_record, emit_table, note, plain
+
+if TYPE_CHECKING:
+    from slurmtorc.model import Workflow
+
+NOT_COMPLETE = 1
+
+
+@click.command("create", cls=TorcCommand)
+@click.argument("file", metavar="FILE")
+@pass_state
+def create(state: State, file: str) -> None:
+    """Store a workflow without running it.
+
+    Run it later with `torc run ID`, or submit it with `torc submit ID`.
+
+    Example: torc create examples/hello.yaml
+    """
+    from slurmtorc.cli.run import read_draft
+
+    draft = read_draft(file)
+    workflow_id = state.open_store(create=True).create(draft)
+    if state.as_json:
+        message = f"created with {len(draft.jobs)} jobs"
+        emit_json({"workflow_id": workflow_id, "status": "success", "message": message})
+    else:
+        click.echo(f"Created workflow {workflow_id}")
+
+
+@click.command("status", cls=TorcCommand)
+@click.argument("workflow_id", type=int)
+@pass_state
+def status(state: State, workflow_id: int) -> None:
+    """How far a workflow is: its jobs by status, and what failed.
+
+    Example: torc status 7
+    """
+    from slurmtorc.cli.summary import emit_summary
+
+    emit_summary(state.store, workflow_id, as_json=state.as_json)
+
+
+@click.command("cancel", cls=TorcCommand)
+@click.argument("workflow_id", type=int)
+@pass_state
+def cancel(state: State, workflow_id: int) -> None:
+    """Cancel a workflow: its workers end their jobs, its Slurm allocations are canceled.
+
+    Example: torc cancel 7
+    """
+    from slurmtorc.schedule.cancel import cancel_workflow
+    from slurmtorc.wiring import slurm
+
+    done = cancel_workflow(state.store, lambda: slurm(state.settings), workflow_id)
+    if state.as_json:
+        emit_json(
+            {
+                "workflow_id": workflow_id,
+                "status": "partial_success" if done.errors else "success",
+                "canceled_jobs": done.jobs,
+                "canceled_slurm_jobs": done.slurm_job_ids,
+                "errors": done.errors,
+            }
+        )
+    else:
+        count = len(done.slurm_job_ids)
+        click.echo(f"Canceled workflow {workflow_id}: {done.jobs} jobs, {count} allocations")
+    for error in done.errors:
+        note(f"torc: warning: {error}")
+
+
+# ── torc workflows … ─────────────────────────────────────────────────────────
+
+
+@click.group("workflows", cls=TorcGroup)
+def workflows() -> None:
+    """List, inspect, cancel and delete workflows."""
+
+
+@workflows.command("list")
+@click.option("-u", "--user", help="Workflows of this user only.")
+@click.option("--all-users", is_flag=True, help="Workflows of all users.")
+@click.option("-l", "--limit", type=click.IntRange(min=1), default=10_000, show_default=True)
+@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--sort-by", default="id", show_default=True, help="A field of the workflow.")
+@click.option("--reverse-sort", is_flag=True)
+@pass_state
+def list_(
+    state: State,
+    user: str | None,
+    all_users: bool,
+    limit: int,
+    offset: int,
+    sort_by: str,
+    reverse_sort: bool,
+) -> None:
+    """List workflows: yours, unless you say otherwise.
+
+    Example: torc workflows list --all-users -f json
+    """
+    from slurmtorc.cli.run import caller
+    from slurmtorc.model import Workflow
+    from slurmtorc.ports import Page
+
+    where = {} if all_users else {"user": user or caller()}
+    page = Page(offset, limit, sort_by, reverse_sort)
+    rows = state.store.rows(Workflow, page, is_archived=False, **where)
+    if state.as_json:
+        emit_list("workflows", rows.items)
+        return
+    columns = ("ID", "User", "Name", "Description", "Project", "Run", "Created")
+    emit_table("Workflows", columns, map(_row, rows.items), empty="No workflows found.")
+
+
+def _row(workflow: Workflow) -> tuple[object, ...]:
+    from slurmtorc.units import iso_time
+
+    return (
+        workflow.id,
+        workflow.user,
+        workflow.name,
+        workflow.description,
+        workflow.project,
+        workflow.run_id,
+        iso_time(workflow.timestamp),
+    )
+
+
+@workflows.command("get")
+@click.argument("workflow_id", type=int)
+@pass_state
+def get(state: State, workflow_id: int) -> None:
+    """Show one workflow.
+
+    Example: torc workflows get 7
+    """
+    from slurmtorc.model import Workflow
+
+    record = plain(state.store.get(Workflow, workflow_id))
+    emit_json(record) if state.as_json else emit_record(record)
+
+
+@workflows.command("is-complete")
+@click.argument("workflow_id", type=int)
+@pass_state
+def is_complete(state: State, workflow_id: int) -> int:
+    """Whether nothing more will happen; exit 0 if so, 1 if not.
+
+    Example: torc workflows is-complete 7 && echo done
+    """
+    outlook = state.store.outlook(workflow_id)
+    if state.as_json:
+        emit_json({"is_complete": outlook.is_complete, "is_canceled": outlook.is_canceled})
+    else:
+        click.echo(f"is_complete: {outlook.is_complete}\nis_canceled: {outlook.is_canceled}")
+    return 0 if outlook.is_complete else NOT_COMPLETE
+
+
+@workflows.command("delete")
+@click.argument("workflow_ids", type=int, nargs=-1, required=True)
+@click.option("--no-prompts", is_flag=True, help="Do not ask.")
+@pass_state
+def delete(state: State, workflow_ids: tuple[int, ...], no_prompts: bool) -> int:
+    """Delete workflows with everything of them. Output files stay.
+
+    Example: torc workflows delete 7 8 --no-prompts
+    """
+    from slurmtorc.schedule.cancel import delete_workflow
+
+    for workflow_id in workflow_ids:
+        state.store.progress(workflow_id)  # an unknown id is an error before anything is deleted
+    listed = ", ".join(map(str, workflow_ids))
+    if not no_prompts and not click.confirm(f"Delete workflows {listed}?", err=True):
+        return 0
+    for workflow_id in workflow_ids:
+        delete_workflow(state.store, workflow_id)
+    if state.as_json:
+        emit_json([{"id": workflow_id, "deleted": True} for workflow_id in workflow_ids])
+    else:
+        click.echo(f"Deleted workflows {listed}")
+    return 0
+
+
+workflows.add_command(create)
+workflows.add_command(cancel)
+workflows.add_command(status)

@@ -1,0 +1,1 @@
+"""Beginning runs, and asking Slurm for the nodes they need."""

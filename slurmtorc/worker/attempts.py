@@ -1,0 +1,186 @@
+"""One attempt of a job: from a claim to the order for its process, from its exit to a report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slurmtorc.model import DEFAULT_REQUIREMENT, JobStatus, Report
+from slurmtorc.ports import Order
+from slurmtorc.rules.endings import LAUNCH_FAILED, Stopped, judge
+from slurmtorc.worker import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from slurmtorc.model import Claim, ExecutionConfig, Workflow
+    from slurmtorc.ports import Exit
+    from slurmtorc.rules.endings import Verdict
+
+TAIL_BYTES = 4096
+"""How much of a failed attempt's stderr is kept with its result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What is the same for all attempts of one worker."""
+
+    workflow: Workflow
+    directory: str
+    """Where jobs run: absolute."""
+    output_dir: str
+    """Where their output goes: absolute."""
+    url: str
+    config: ExecutionConfig
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A claimed job on this worker."""
+
+    claim: Claim
+    stdio: paths.Stdio
+    gpus: tuple[str, ...] = ()
+
+
+def attempt_of(claim: Claim, around: Surroundings, gpus: tuple[str, ...] = ()) -> Attempt:
+    """An attempt with its files and devices chosen."""
+    workflow = around.workflow
+    stem = paths.attempt_stem(workflow.id, claim.job_id, workflow.run_id, claim.attempt_id)
+    mode = paths.stdio_mode(claim.stdio, workflow.execution_config)
+    return Attempt(claim, paths.stdio(around.output_dir, stem, mode), gpus)
+
+
+def order_for(attempt: Attempt, around: Surroundings, *, hide_gpus: bool) -> Order:
+    """The process of an attempt."""
+    claim = attempt.claim
+    need = claim.requirement
+    limited = around.config.limit_resources and need.name != DEFAULT_REQUIREMENT
+    script = claim.invocation_script
+    return Order(
+        key=claim.job_id,
+        command=f"{script} {claim.command}" if script else claim.command,
+        env=environment(attempt, around, hide_gpus=hide_gpus),
+        directory=around.directory,
+        stdout=attempt.stdio.stdout,
+        stderr=attempt.stdio.stderr,
+        memory_limit=need.memory_bytes if limited else None,
+    )
+
+
+def environment(attempt: Attempt, around: Surroundings, *, hide_gpus: bool) -> dict[str, str]:
+    """What a job finds in its environment beside what the worker has."""
+    claim, workflow = attempt.claim, around.workflow
+    env = {
+        "TORC_WORKFLOW_ID": str(workflow.id),
+        "TORC_RUN_ID": str(workflow.run_id),
+        "TORC_JOB_ID": str(claim.job_id),
+        "TORC_JOB_NAME": claim.name,
+        "TORC_ATTEMPT_ID": str(claim.attempt_id),
+        "TORC_OUTPUT_DIR": around.output_dir,
+        "TORC_WORKFLOW_SUBMISSION_DIR": around.directory,
+        "TORC_API_URL": around.url,
+        "TORC_STORE_URL": around.url,
+    }
+    if attempt.gpus or hide_gpus:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(attempt.gpus)
+        env["ROCR_VISIBLE_DEVICES"] = ",".join(attempt.gpus)
+    return env | dict(workflow.env or {}) | dict(claim.env or {})
+
+
+def report_of(
+    attempt: Attempt, exit_: Exit, around: Surroundings, stopped: Stopped | None
+) -> Report:
+    """What an ended process means for its job."""
+    outputs = attempt.claim.outputs if exit_.code == 0 else ()
+    files, missing = _outputs(outputs, around.directory)
+    verdict = _verdict(exit_, stopped, missing)
+    success = verdict.status is JobStatus.COMPLETED
+    stdio = _tidied(attempt, around) if success else attempt.stdio
+    tail = None if success else _words(exit_, missing, stdio)
+    return Report(
+        job_id=attempt.claim.job_id,
+        run_id=around.workflow.run_id,
+        attempt_id=attempt.claim.attempt_id,
+        return_code=_code(verdict, around.config),
+        status=verdict.status,
+        ending=verdict.ending,
+        start_time=exit_.start_time,
+        completion_time=exit_.end_time,
+        peak_memory_bytes=exit_.peak_memory_bytes,
+        avg_memory_bytes=exit_.avg_memory_bytes,
+        peak_cpu_percent=exit_.peak_cpu_percent,
+        avg_cpu_percent=exit_.avg_cpu_percent,
+        stdout_path=stdio.stdout,
+        stderr_path=stdio.stderr,
+        stderr_tail=tail,
+        files=files,
+        again=stopped is Stopped.INTERRUPTED and not success,
+    )
+
+
+def _verdict(exit_: Exit, stopped: Stopped | None, missing: Sequence[str]) -> Verdict:
+    if exit_.launch_error is not None:
+        return LAUNCH_FAILED
+    why = Stopped.MEMORY if exit_.over_memory else stopped
+    return judge(exit_.code, exit_.signal, stopped=why, missing_output=bool(missing))
+
+
+def _code(verdict: Verdict, config: ExecutionConfig) -> int:
+    """The workflow may name other codes for what the worker itself ended."""
+    renamed = {"timeout": config.timeout_exit_code, "oom": config.oom_exit_code}
+    return renamed.get(verdict.ending.value, verdict.return_code)
+
+
+def _outputs(
+    declared: Sequence[tuple[int, str]], directory: str
+) -> tuple[tuple[tuple[int, float], ...], tuple[str, ...]]:
+    """(file id, modification time) of the outputs that exist; paths of those that do not."""
+    found, missing = [], []
+    for file_id, path in declared:
+        try:
+            found.append((file_id, os.stat(os.path.join(directory, path)).st_mtime))  # noqa: PTH116, PTH118
+        except OSError:
+            missing.append(path)
+    return tuple(found), tuple(missing)
+
+
+def _tidied(attempt: Attempt, around: Surroundings) -> paths.Stdio:
+    """The files that are left of a successful attempt."""
+    if not paths.deletes_on_success(attempt.claim.stdio, around.workflow.execution_config):
+        return attempt.stdio
+    for path in {*attempt.stdio} - {None}:
+        with contextlib.suppress(OSError):
+            os.unlink(str(path))  # noqa: PTH108
+    return paths.Stdio(None, None)
+
+
+def _words(exit_: Exit, missing: Sequence[str], stdio: paths.Stdio) -> str | None:
+    """What there is to say about a failure: ours first, then the job's last words."""
+    ours = []
+    if exit_.launch_error is not None:
+        ours.append(f"torc: could not be started: {exit_.launch_error}")
+    if missing:
+        ours.append(f"torc: exit 0, but declared output is missing: {', '.join(missing)}")
+    if exit_.over_memory:
+        ours.append("torc: ended for using more memory than its requirement allows")
+    return "\n".join([*ours, *filter(None, [tail_of(stdio.stderr)])]) or None
+
+
+def tail_of(path: str | None) -> str | None:
+    """The end of a file as text; None if there is none."""
+    if path is None:
+        return None
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  once for each failed job
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_BYTES))
+            data = file.read()
+    except OSError:
+        return None
+    text = data.decode(errors="replace").replace("\x00", "")  # Postgres takes no NUL in text
+    if size > TAIL_BYTES:
+        text = text.partition("\n")[2] or text
+    return text.rstrip() or None

@@ -1,0 +1,114 @@
+"""A worker for this process: what it may use, its row in the store, where its jobs run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slurmtorc.errors import Conflict
+from slurmtorc.loop import drive
+from slurmtorc.model import Capacity, ComputeNode, ExecutionConfig
+from slurmtorc.worker.attempts import Surroundings
+from slurmtorc.worker.monitor import process_of
+from slurmtorc.worker.paths import STDIO_FOLDER
+from slurmtorc.worker.worker import LEASE_S, Station, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slurmtorc.model import Allocation, Workflow
+    from slurmtorc.ports import Store
+    from slurmtorc.worker.node import Node
+    from slurmtorc.worker.worker import Conduct, Ports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a worker is started with."""
+
+    node: Node
+    output_dir: str
+    conduct: Conduct
+    allocation: Allocation | None = None
+
+
+def employ(ports: Ports, workflow: Workflow, offer: Offer) -> Worker:
+    """Register a worker and build it. Raises Conflict for one that is not wanted."""
+    around = surroundings(workflow, offer.output_dir, ports.store.url)
+    _make_folders(around.output_dir)
+    record = ports.store.register(_record(ports, workflow, offer))
+    station = Station(node=record, whole=whole(offer.node, offer.allocation), gpus=offer.node.gpus)
+    return Worker(ports, station, around, offer.conduct)
+
+
+def work(worker: Worker, rest: Callable[[float], object]) -> None:
+    """Drive a worker to its end; if the worker itself fails, its jobs end with it."""
+    store = worker.ports.store
+    try:
+        drive(worker.tick, rest)
+    except BaseException:
+        worker.kill()
+        raise
+    _farewell(store, worker.station.node.id)
+
+
+def _farewell(store: Store, node_id: int) -> None:
+    """A worker that ends in order holds nothing; if it does, that comes back."""
+    if store.held(node_id):
+        store.abandon(node_id)
+    else:
+        store.retire(node_id)
+
+
+def surroundings(workflow: Workflow, output_dir: str, url: str) -> Surroundings:
+    """Where a workflow's jobs run. Relative paths start where it was submitted."""
+    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+    if not os.path.isdir(directory):  # noqa: PTH112
+        message = f"workflow {workflow.id} was submitted in {directory}"
+        raise Conflict(f"{message}, which does not exist here; make it, or run where it does")
+    return Surroundings(
+        workflow=workflow,
+        directory=directory,
+        output_dir=os.path.join(directory, output_dir),  # noqa: PTH118
+        url=url,
+        config=ExecutionConfig.of(workflow.execution_config),
+    )
+
+
+def whole(node: Node, allocation: Allocation | None = None) -> Capacity:
+    """All that jobs may use of a node."""
+    return Capacity(
+        cpus=node.cpus,
+        memory_bytes=node.memory_bytes,
+        gpus=len(node.gpus),
+        scheduler_id=allocation.scheduler_config_id if allocation else None,
+    )
+
+
+def _make_folders(output_dir: str) -> None:
+    folder = os.path.join(output_dir, STDIO_FOLDER)  # noqa: PTH118
+    try:
+        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+    except OSError as error:
+        message = f"the output folder {folder} cannot be made: {error.strerror}"
+        raise Conflict(f"{message}; name another with --output-dir") from error
+
+
+def _record(ports: Ports, workflow: Workflow, offer: Offer) -> ComputeNode:
+    node, allocation = offer.node, offer.allocation
+    me = process_of(os.getpid())
+    return ComputeNode(
+        workflow_id=workflow.id,
+        hostname=node.hostname,
+        pid=os.getpid(),
+        pid_start=me.start_ticks if me else None,
+        lease_until=ports.clock.now() + LEASE_S,
+        num_cpus=node.cpus,
+        memory_bytes=node.memory_bytes,
+        num_gpus=len(node.gpus),
+        compute_node_type="slurm" if allocation else "local",
+        allocation_id=allocation.id if allocation else None,
+        scheduler_config_id=allocation.scheduler_config_id if allocation else None,
+        slurm_job_id=node.slurm_job_id,
+    )

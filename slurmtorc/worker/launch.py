@@ -1,0 +1,245 @@
+"""LocalLauncher: a job is a process of its own session, and its end is told by the kernel.
+
+Each job gets a new session, so that a signal to the worker's terminal never reaches it and its
+whole family can be found. Ends are noticed by a pidfd in an epoll set, where the kernel has
+pidfds (Linux 5.3), and by SIGCHLD where it has not; nobody polls. What a job leaves running in
+its process group ends with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slurmtorc.ports import Exit
+from slurmtorc.worker import shell
+from slurmtorc.worker.monitor import Monitor
+
+if TYPE_CHECKING:
+    import resource
+    from collections.abc import Collection, Mapping
+
+    from slurmtorc.ports import Clock, Order
+
+
+@dataclass(slots=True)
+class _Running:
+    """One process on its way."""
+
+    order: Order
+    pid: int
+    started: float
+    pidfd: int | None
+    over_memory: bool = False
+
+
+class LocalLauncher:
+    """Starts processes on this machine."""
+
+    def __init__(
+        self, clock: Clock, environ: Mapping[str, str], monitor: Monitor | None = None
+    ) -> None:
+        self._clock = clock
+        self._environ = dict(environ)
+        self._monitor = monitor or Monitor()
+        self._running: dict[int, _Running] = {}
+        self._by_fd: dict[int, int] = {}
+        self._ended: list[Exit] = []
+        self._epoll = select.epoll()
+        self._wakeup = _Wakeup(self._epoll)
+
+    def close(self) -> None:
+        """Give back descriptors and the signal wake-up. Processes are not touched."""
+        self._wakeup.close()
+        for running in self._running.values():
+            if running.pidfd is not None:
+                os.close(running.pidfd)
+        self._epoll.close()
+
+    # ── the port ─────────────────────────────────────────────────────────────
+
+    def start(self, order: Order) -> None:
+        """Start a process; one that cannot be started comes back from poll()."""
+        now = self._clock.now()
+        try:
+            pid = self._spawn(order)
+        except OSError as error:
+            what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            self._ended.append(_not_started(order, now, what))
+            return
+        self._running[order.key] = _Running(order, pid, now, self._watched(order.key, pid))
+        self._monitor.add(order.key, pid, now)
+
+    def poll(self) -> list[Exit]:
+        """Processes that ended since the last call."""
+        self._collect(0)
+        self._sample()
+        ended, self._ended = self._ended, []
+        return ended
+
+    def stop(self, key: int, *, hard: bool) -> None:
+        """TERM or KILL the process and all of its family."""
+        if key not in self._running:
+            return
+        number = signal.SIGKILL if hard else signal.SIGTERM
+        for pid in self._monitor.members(key) | {self._running[key].pid}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def wait(self, seconds: float) -> None:
+        """Rest, but no longer than until a process ends or a signal comes."""
+        due = self._monitor.due()
+        if due is not None:
+            seconds = min(seconds, due - self._clock.now())
+        if not self._ended:
+            self._collect(max(0.0, seconds))
+
+    def running(self) -> Collection[int]:
+        """The keys of processes that have not come back from poll()."""
+        return self._running.keys()
+
+    # ── starting ─────────────────────────────────────────────────────────────
+
+    def _spawn(self, order: Order) -> int:
+        environ = {**self._environ, **order.env}
+        words = shell.words(order.command)
+        if words is not None:
+            path = shell.program(words[0], environ.get("PATH"))
+            if path is not None:
+                # What the kernel refuses to execute, bash may still run, or explain.
+                with contextlib.suppress(OSError):
+                    return _popen([words[0], *words[1:]], path, order, environ)
+        return _popen(["bash", "-c", order.command], None, order, environ)
+
+    def _watched(self, key: int, pid: int) -> int | None:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:  # an old kernel, or no descriptor left: SIGCHLD tells
+            self._wakeup.on_children()
+            return None
+        self._epoll.register(pidfd, select.EPOLLIN)
+        self._by_fd[pidfd] = key
+        return pidfd
+
+    # ── ending ───────────────────────────────────────────────────────────────
+
+    def _collect(self, seconds: float) -> None:
+        for fd, _ in self._epoll.poll(seconds):
+            if fd in self._by_fd:
+                self._reap(self._by_fd[fd])
+            elif self._wakeup.drained(fd):
+                for key in [k for k, r in self._running.items() if r.pidfd is None]:
+                    self._reap(key)
+
+    def _reap(self, key: int) -> None:
+        running = self._running[key]
+        if os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+        # Until it is reaped its process group cannot be anybody else's.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(running.pid, signal.SIGKILL)
+        _, status, rusage = os.wait4(running.pid, 0)
+        if running.pidfd is not None:
+            self._epoll.unregister(running.pidfd)
+            os.close(running.pidfd)
+            del self._by_fd[running.pidfd]
+        del self._running[key]
+        self._ended.append(self._exit(running, status, rusage))
+
+    def _exit(self, running: _Running, status: int, rusage: resource.struct_rusage) -> Exit:
+        now = self._clock.now()
+        code = os.waitstatus_to_exitcode(status)
+        usage = self._monitor.end(running.order.key, now, rusage)
+        return Exit(
+            key=running.order.key,
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            start_time=running.started,
+            end_time=now,
+            over_memory=running.over_memory,
+            **usage._asdict(),
+        )
+
+    def _sample(self) -> None:
+        due = self._monitor.due()
+        now = self._clock.now()
+        if due is None or now < due:
+            return
+        for key, memory in self._monitor.look(now).items():
+            limit = self._running[key].order.memory_limit
+            if limit is not None and memory > limit:
+                self._running[key].over_memory = True
+                self.stop(key, hard=True)
+
+
+def _not_started(order: Order, now: float, why: str) -> Exit:
+    return Exit(
+        key=order.key, code=None, signal=None, start_time=now, end_time=now, launch_error=why
+    )
+
+
+def _popen(argv: list[str], path: str | None, order: Order, environ: Mapping[str, str]) -> int:
+    """Start a program with its files; its pid. The caller waits for it, not subprocess."""
+    with contextlib.ExitStack() as files:
+
+        def opened(name: str | None) -> int:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            fd = os.open(name or os.devnull, flags, 0o644)
+            files.callback(os.close, fd)
+            return fd
+
+        out = opened(order.stdout)
+        err = out if order.stderr == order.stdout else opened(order.stderr)
+        process = subprocess.Popen(
+            argv,
+            executable=path,
+            env=environ,
+            cwd=order.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    process.returncode = 0  # ours to wait for: else subprocess would, when it is collected
+    return process.pid
+
+
+class _Wakeup:
+    """Makes a signal end the wait: Python would otherwise go on waiting after its handler."""
+
+    def __init__(self, epoll: select.epoll) -> None:
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        epoll.register(self._read, select.EPOLLIN)
+        self._before: int | None = None
+        self._child_handler: object = None
+        with contextlib.suppress(ValueError):  # not the main thread: it gets no signals
+            self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def on_children(self) -> None:
+        """Let the end of a child wake us as well; one may have ended before we listened."""
+        if self._child_handler is None:
+            self._child_handler = signal.signal(signal.SIGCHLD, lambda *_: None)
+            os.write(self._write, b"\0")
+
+    def drained(self, fd: int) -> bool:
+        """Whether `fd` is ours; it is empty again then."""
+        if fd != self._read:
+            return False
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._read, 4096):
+                pass
+        return True
+
+    def close(self) -> None:
+        """Give everything back."""
+        if self._before is not None:
+            signal.set_wakeup_fd(self._before)
+        if self._child_handler is not None:
+            signal.signal(signal.SIGCHLD, self._child_handler)  # type: ignore[arg-type]
+        os.close(self._read)
+        os.close(self._write)

@@ -1,0 +1,233 @@
+"""What every launcher must do, on real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from slurmtorc.clock import SystemClock
+from slurmtorc.ports import Order
+from slurmtorc.worker.launch import LocalLauncher
+from slurmtorc.worker.monitor import Monitor, process_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from slurmtorc.ports import Exit, Launcher
+
+PATIENCE_S = 30.0
+
+
+@pytest.fixture(params=["pidfd", "sigchld"])
+def launcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+    """A launcher on a kernel that has pidfds, and on one that has not."""
+    if request.param == "sigchld":
+
+        def missing(*_: object) -> int:
+            raise OSError(38, "Function not implemented")
+
+        monkeypatch.setattr(os, "pidfd_open", missing)
+    made = LocalLauncher(SystemClock(), os.environ, Monitor(interval=0.2))
+    yield made
+    for key in list(made.running()):
+        made.stop(key, hard=True)
+    ended(made, len(made.running()))
+    made.close()
+
+
+def an_order(tmp_path: Path, command: str, key: int = 1, **values: Any) -> Order:
+    given = {"env": {}, "stdout": f"{tmp_path}/{key}.o", "stderr": f"{tmp_path}/{key}.e"}
+    return Order(key=key, command=command, directory=str(tmp_path), **given | values)
+
+
+def ended(launcher: Launcher, count: int) -> dict[int, Exit]:
+    """Wait for so many ends."""
+    found: dict[int, Exit] = {}
+    limit = time.monotonic() + PATIENCE_S
+    while len(found) < count:
+        assert time.monotonic() < limit, f"{count - len(found)} of {count} processes do not end"
+        launcher.wait(1.0)
+        found |= {exit_.key: exit_ for exit_ in launcher.poll()}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "number"),
+    [
+        ("true", 0, None),
+        ("false", 1, None),
+        ("exit 200", 200, None),
+        ("sh -c 'exit 7'", 7, None),
+        ("kill -9 $$", None, 9),
+        ("sh -c 'kill -TERM $$'", None, 15),
+        ("no-such-program --x", 127, None),
+        ("./not-executable", 126, None),
+        ("./no-shebang.sh", 5, None),
+    ],
+)
+def test_exits_and_signals_are_told_apart(
+    launcher: Launcher, tmp_path: Path, command: str, code: int | None, number: int | None
+) -> None:
+    (tmp_path / "not-executable").write_text("x")
+    (tmp_path / "no-shebang.sh").write_text("exit 5\n")
+    (tmp_path / "no-shebang.sh").chmod(0o755)
+    launcher.start(an_order(tmp_path, command))
+    exit_ = ended(launcher, 1)[1]
+    assert (exit_.code, exit_.signal, exit_.launch_error) == (code, number, None)
+    assert exit_.end_time >= exit_.start_time
+
+
+def test_output_environment_and_directory(launcher: Launcher, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    order = an_order(
+        tmp_path / "here",
+        'echo "$GIVEN in $(pwd)"; echo oops >&2; cat',
+        env={"GIVEN": "a value"},
+        stdout=f"{tmp_path}/out",
+        stderr=f"{tmp_path}/err",
+    )
+    launcher.start(order)
+    assert ended(launcher, 1)[1].code == 0
+    assert (tmp_path / "out").read_text() == f"a value in {tmp_path}/here\n"
+    assert (tmp_path / "err").read_text() == "oops\n"
+
+
+def test_equal_paths_are_one_file_and_none_is_nowhere(launcher: Launcher, tmp_path: Path) -> None:
+    both = f"{tmp_path}/both.log"
+    launcher.start(an_order(tmp_path, "echo 1; echo 2 >&2; echo 3", stdout=both, stderr=both))
+    launcher.start(an_order(tmp_path, "echo x", key=2, stdout=None, stderr=None))
+    ended(launcher, 2)
+    assert Path(both).read_text() == "1\n2\n3\n"
+    assert not (tmp_path / "2.o").exists()
+
+
+def test_a_process_that_cannot_be_started_comes_back_with_the_reason(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    launcher.start(an_order(tmp_path, "true", stdout=f"{tmp_path}/no/such/folder/o"))
+    launcher.start(an_order(tmp_path / "gone", "true", key=2))
+    launcher.start(an_order(tmp_path, "true", key=3))
+    exits = ended(launcher, 3)
+    assert "No such file" in (exits[1].launch_error or "")
+    assert "gone" in (exits[2].launch_error or "")
+    assert exits[3].code == 0
+
+
+def test_many_processes_are_told_apart(launcher: Launcher, tmp_path: Path) -> None:
+    for key in range(1, 41):
+        launcher.start(an_order(tmp_path, f"exit {key}", key=key, stdout=None, stderr=None))
+    assert {key: exit_.code for key, exit_ in ended(launcher, 40).items()} == {
+        key: key for key in range(1, 41)
+    }
+    assert not launcher.running()
+
+
+def test_stop_asks_first_and_then_ends(launcher: Launcher, tmp_path: Path) -> None:
+    polite = "trap 'echo bye; exit 3' TERM; touch up1; while :; do sleep 0.01; done"
+    stubborn = "trap '' TERM; touch up2; while :; do sleep 0.01; done"
+    launcher.start(an_order(tmp_path, polite))
+    launcher.start(an_order(tmp_path, stubborn, key=2))
+    wait_for(tmp_path / "up1", tmp_path / "up2")
+    launcher.stop(1, hard=False)
+    launcher.stop(2, hard=False)
+    assert ended(launcher, 1)[1].code == 3
+    launcher.stop(2, hard=True)
+    assert ended(launcher, 1)[2].signal == signal.SIGKILL
+    launcher.stop(2, hard=True)  # nothing of that name runs any more
+
+
+def wait_for(*paths: Path) -> None:
+    limit = time.monotonic() + PATIENCE_S
+    while not all(path.exists() and (path.suffix != ".pid" or path.read_text()) for path in paths):
+        assert time.monotonic() < limit, f"{paths} do not appear"
+        time.sleep(0.01)
+
+
+def test_stop_reaches_the_whole_family(launcher: Launcher, tmp_path: Path) -> None:
+    """Children, children in a process group of their own, and those whose parent is gone."""
+    command = (
+        "sleep 100 & echo $! > a.pid; timeout 100 sleep 100 & echo $! > b.pid; "
+        "(sleep 100 & echo $! > c.pid); wait"
+    )
+    launcher.start(an_order(tmp_path, command))
+    files = [tmp_path / name for name in ("a.pid", "b.pid", "c.pid")]
+    wait_for(*files)
+    pids = [int(path.read_text()) for path in files]
+    launcher.stop(1, hard=True)
+    ended(launcher, 1)
+    limit = time.monotonic() + PATIENCE_S
+    while any(process_of(pid) for pid in pids):
+        assert time.monotonic() < limit, "processes of the job are left"
+        time.sleep(0.01)
+
+
+def test_what_a_job_leaves_in_its_group_ends_with_it(launcher: Launcher, tmp_path: Path) -> None:
+    launcher.start(an_order(tmp_path, "sleep 100 & echo $! > left.pid"))
+    assert ended(launcher, 1)[1].code == 0
+    pid = int((tmp_path / "left.pid").read_text())
+    limit = time.monotonic() + PATIENCE_S
+    while process_of(pid):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def test_wait_returns_when_a_process_ends(launcher: Launcher, tmp_path: Path) -> None:
+    launcher.start(an_order(tmp_path, "sleep 0.05"))
+    for _ in range(1000):  # sampling may end a wait as well
+        launcher.wait(3600)
+        if launcher.poll():
+            return
+    pytest.fail("the end was not told")
+
+
+def test_wait_returns_when_a_signal_comes(launcher: Launcher) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        launcher.wait(3600)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert launcher.poll() == []
+
+
+def test_memory_and_cpu_of_a_long_job_are_measured(launcher: Launcher, tmp_path: Path) -> None:
+    use = "x = bytearray(150_000_000)\n"
+    burn = "import time\nend = time.time() + 0.8\nwhile time.time() < end: pass"
+    (tmp_path / "burn.py").write_text(use + burn)
+    launcher.start(an_order(tmp_path, "python3 burn.py & python3 burn.py; wait"))
+    exit_ = ended(launcher, 1)[1]
+    assert exit_.code == 0
+    assert exit_.peak_memory_bytes is not None
+    assert exit_.avg_memory_bytes is not None
+    assert 290e6 < exit_.peak_memory_bytes < 450e6  # the tree, not one process
+    assert 50e6 < exit_.avg_memory_bytes <= exit_.peak_memory_bytes
+    assert exit_.avg_cpu_percent is not None
+    assert exit_.peak_cpu_percent is not None
+    assert 20 < exit_.avg_cpu_percent <= exit_.peak_cpu_percent
+
+
+def test_even_the_shortest_job_is_measured(launcher: Launcher, tmp_path: Path) -> None:
+    short = "import os; x = bytearray(400_000_000); os._exit(0)"
+    launcher.start(an_order(tmp_path, f'python3 -c "{short}"'))
+    launcher.start(an_order(tmp_path, "true", key=2))
+    exits = ended(launcher, 2)
+    assert (exits[1].peak_memory_bytes or 0) > 390e6
+    assert 0 < (exits[2].peak_memory_bytes or 0) < 20e6  # its own size, not its parent's
+    for exit_ in exits.values():
+        assert exit_.avg_cpu_percent is not None
+        assert exit_.avg_cpu_percent > 0
+
+
+def test_a_job_over_its_memory_is_killed_and_says_so(launcher: Launcher, tmp_path: Path) -> None:
+    hungry = "python3 -c 'x = bytearray(300_000_000)\nwhile True: pass'"
+    launcher.start(an_order(tmp_path, hungry, memory_limit=200_000_000))
+    launcher.start(an_order(tmp_path, "sleep 0.5", key=2, memory_limit=200_000_000))
+    exits = ended(launcher, 2)
+    assert (exits[1].signal, exits[1].over_memory) == (signal.SIGKILL, True)
+    assert (exits[2].code, exits[2].over_memory) == (0, False)
