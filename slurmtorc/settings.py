@@ -55,6 +55,8 @@ _KEYS: Mapping[str, tuple[str, tuple[type, ...]]] = {
 }
 """Configuration key -> field, and what a file may hold there. Environment values are text."""
 
+_FORMS = {str: "write text", int: "write a whole number", float: "write a number"}
+
 
 def load(environ: Mapping[str, str] | None = None, **command_line: Any) -> Settings:
     """Settings for this process. Options of the command line that are None were not given."""
@@ -88,8 +90,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         if key in _KEYS:
             name, types = _KEYS[key]
             if not isinstance(value, types) or isinstance(value, bool):
-                wanted = " or ".join(kind.__name__ for kind in types)
-                raise InvalidValue(f"{path}: {key} is {value!r}", allowed=f"write a {wanted}")
+                raise InvalidValue(f"{path}: {key} is {value!r}", allowed=_FORMS[types[-1]])
             values[name] = value
     return values
 
@@ -118,7 +119,7 @@ def _converted(name: str, text: str, kind: type) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise InvalidValue(f"{name} is {text!r}", allowed=f"write a {kind.__name__}") from None
+        raise InvalidValue(f"{name} is {text!r}", allowed=_FORMS[kind]) from None
 
 
 def _checked(settings: Settings) -> Settings:

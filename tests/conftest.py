@@ -17,7 +17,7 @@ from slurmtorc.store.sql import SqlStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytest_plugins = ["postgres"]
+pytest_plugins = ["cluster", "postgres"]
 
 OURS = ("TORC_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SINFO_")
 

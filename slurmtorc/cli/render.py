@@ -52,7 +52,12 @@ def plain(value: Any) -> Any:
 
 
 def emit_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    empty: str,
+    stderr: bool = False,
 ) -> None:
     """Print a table with a heading and a total, or the line for an empty one."""
     from rich.table import Table
@@ -64,11 +69,11 @@ def emit_table(
     for row in rows:
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
     if table.row_count:
-        click.echo(title)
-        console().print(table)
-        click.echo(f"Total: {table.row_count}")
+        click.echo(title, err=stderr)
+        console(stderr=stderr).print(table)
+        click.echo(f"Total: {table.row_count}", err=stderr)
     else:
-        click.echo(empty)
+        click.echo(empty, err=stderr)
 
 
 def emit_record(pairs: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import logging
 import os
 import signal
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.log import log_to
 from slurmtorc.cli.render import note
 from slurmtorc.errors import Conflict
 
@@ -195,15 +195,6 @@ def _worker(state: State, workflow: Workflow, node: Node) -> Worker:
     worker = employ(ports, workflow, offer)
     log_to(local_log(worker.around.output_dir, node.hostname, workflow.id, workflow.run_id))
     return worker
-
-
-def log_to(path: Path) -> None:
-    """Write the worker's log, after what earlier ones wrote."""
-    handler = logging.FileHandler(path, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("slurmtorc")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
 
 
 def _drive(state: State, worker: Worker) -> int | None:

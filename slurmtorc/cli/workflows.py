@@ -174,15 +174,13 @@ def delete(state: State, workflow_ids: tuple[int, ...], no_prompts: bool) -> int
 
     Example: torc workflows delete 7 8 --no-prompts
     """
-    from slurmtorc.schedule.cancel import delete_workflow
-
     for workflow_id in workflow_ids:
         state.store.progress(workflow_id)  # an unknown id is an error before anything is deleted
     listed = ", ".join(map(str, workflow_ids))
     if not no_prompts and not click.confirm(f"Delete workflows {listed}?", err=True):
         return 0
     for workflow_id in workflow_ids:
-        delete_workflow(state.store, workflow_id)
+        state.store.delete_workflow(workflow_id)
     if state.as_json:
         emit_json([{"id": workflow_id, "deleted": True} for workflow_id in workflow_ids])
     else:

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from slurmtorc.model import Draft, DraftJob
+    from slurmtorc.model import Draft
+
+
+_LONG = 16
+"""From this length on a list of inputs gets a node of its own."""
 
 
 @dataclass(slots=True)
@@ -68,27 +72,50 @@ class Graph:
 
 
 def graph_of(draft: Draft) -> Graph:
-    """The graph of a draft, with what its files and user data imply."""
+    """The graph of a draft, with what its files and user data imply.
+
+    A long list of inputs that several jobs share (as one tuple) is a node too, the last ones.
+    """
     jobs = draft.jobs
     barriers_at = len(jobs)
     files_at = barriers_at + len(draft.barriers)
     data_at = files_at + len(draft.files)
-    waits_for: list[Sequence[int]] = [_before(job, barriers_at, files_at, data_at) for job in jobs]
+    lists = _Lists(data_at + len(draft.user_data))
+    waits_for: list[Sequence[int]] = []
+    for job in jobs:
+        before = job.depends_on
+        if job.after or job.input_files or job.input_user_data:
+            before = (
+                *before,
+                *(barriers_at + index for index in job.after),
+                *lists.nodes(job.input_files, files_at),
+                *lists.nodes(job.input_user_data, data_at),
+            )
+        waits_for.append(before)
     waits_for += draft.barriers
     waits_for += _writers((job.output_files for job in jobs), len(draft.files))
     waits_for += _writers((job.output_user_data for job in jobs), len(draft.user_data))
+    waits_for += lists.waits_for
     return Graph(len(jobs), waits_for)
 
 
-def _before(job: DraftJob, barriers_at: int, files_at: int, data_at: int) -> Sequence[int]:
-    if not (job.after or job.input_files or job.input_user_data):
-        return job.depends_on
-    return [
-        *job.depends_on,
-        *(barriers_at + index for index in job.after),
-        *(files_at + index for index in job.input_files),
-        *(data_at + index for index in job.input_user_data),
-    ]
+class _Lists:
+    """Nodes for long lists, so that N jobs that read the same M files are N + M edges."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.known: dict[tuple[int, int], int] = {}
+        self.waits_for: list[Sequence[int]] = []
+
+    def nodes(self, numbers: tuple[int, ...], start: int) -> Sequence[int]:
+        """The nodes that stand for a list of things, the first of which is node `start`."""
+        if len(numbers) < _LONG:
+            return [start + number for number in numbers]
+        key = (id(numbers), start)  # the draft keeps the tuples alive
+        if key not in self.known:
+            self.known[key] = self.first + len(self.waits_for)
+            self.waits_for.append([start + number for number in numbers])
+        return (self.known[key],)
 
 
 def _writers(outputs: Iterable[Sequence[int]], count: int) -> list[list[int]]:
@@ -100,7 +127,7 @@ def _writers(outputs: Iterable[Sequence[int]], count: int) -> list[list[int]]:
 
 
 def describe(draft: Draft, node: int) -> str:
-    """What a node of `graph_of(draft)` is called in a message; a barrier has no name."""
+    """What a node of `graph_of(draft)` is called in a message; barriers and lists have no name."""
     if node < len(draft.jobs):
         return draft.jobs[node].name
     node -= len(draft.jobs) + len(draft.barriers)
@@ -108,4 +135,5 @@ def describe(draft: Draft, node: int) -> str:
         return ""
     if node < len(draft.files):
         return f"(file {draft.files[node].name})"
-    return f"(user data {draft.user_data[node - len(draft.files)].name})"
+    node -= len(draft.files)
+    return f"(user data {draft.user_data[node].name})" if node < len(draft.user_data) else ""

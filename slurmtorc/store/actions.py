@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, func, select, text, update
+from sqlalchemy import bindparam, exists, func, select, text, update
 
 from slurmtorc.model import COMPLETE, Action, Allocation, JobStatus, TriggerType
 from slurmtorc.store import allocations, records
@@ -87,8 +87,12 @@ def claim(
     intents: Sequence[Allocation],
     now: float,
 ) -> list[Allocation] | None:
-    """Take an action, with the allocations it is about to ask for; None if it is taken."""
-    free = (_A.id == action_id) & _A.executed.is_(False)
+    """Take an action, with the allocations it is about to ask for; None if it is taken.
+
+    Nothing of a canceled workflow can be taken.
+    """
+    canceled = exists().where(t.workflow.c.id == _A.workflow_id, t.workflow.c.is_canceled)
+    free = (_A.id == action_id) & _A.executed.is_(False) & ~canceled
     taken = connection.execute(
         update(t.workflow_action)
         .where(free)

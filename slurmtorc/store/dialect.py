@@ -81,6 +81,21 @@ def dialect_for(url: str, *, create: bool) -> Dialect:
 
     Raises StoreRefused for URLs that are none.
     """
+    parsed = _parsed(url)
+    if _is_sqlite(parsed):
+        return Sqlite(parsed.database, create=create)
+    return Postgres(parsed)
+
+
+def shown_url(url: str) -> str:
+    """A URL as other processes would be given it, without a password."""
+    parsed = _parsed(url)
+    if _is_sqlite(parsed):
+        return _sqlite_url(_sqlite_path(parsed.database))
+    return parsed.render_as_string(hide_password=True)
+
+
+def _parsed(url: str) -> URL:
     if url.startswith("sqlite:/") and not url.startswith("sqlite://"):
         url = "sqlite:///" + url.removeprefix("sqlite:")  # sqlite:/abs/path, as some write it
     try:
@@ -88,14 +103,27 @@ def dialect_for(url: str, *, create: bool) -> Dialect:
     except ArgumentError:
         raise StoreRefused(f"{url!r} is no store URL; write {_KNOWN}") from None
     backend = parsed.drivername.partition("+")[0]
-    if backend == "sqlite":
-        return Sqlite(parsed.database, create=create)
-    if backend in {"postgresql", "postgres"}:
-        return Postgres(parsed)
     if backend in {"http", "https"}:
         message = f"{url} is a REST server, which this version cannot use as a store"
         raise StoreRefused(f"{message}; write {_KNOWN}")
-    raise StoreRefused(f"{url!r} is no store URL; write {_KNOWN}")
+    if backend not in {"sqlite", "postgresql", "postgres"}:
+        raise StoreRefused(f"{url!r} is no store URL; write {_KNOWN}")
+    return parsed
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.drivername.partition("+")[0] == "sqlite"
+
+
+def _sqlite_path(database: str | None) -> Path | None:
+    """Absolute; None for a database in memory."""
+    if database in {None, "", ":memory:"}:
+        return None
+    return Path(os.path.abspath(str(database)))  # noqa: PTH100  resolve() would follow links
+
+
+def _sqlite_url(path: Path | None) -> str:
+    return f"sqlite:///{path}" if path else "sqlite://"
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -168,13 +196,12 @@ class Sqlite:
     """A file (or memory). Writers of several processes queue on a fair lock file."""
 
     def __init__(self, database: str | None, *, create: bool) -> None:
-        in_memory = database in {None, "", ":memory:"}
-        self.path = None if in_memory else Path(os.path.abspath(str(database)))  # noqa: PTH100
-        self.url = f"sqlite:///{self.path}" if self.path else "sqlite://"
+        self.path = _sqlite_path(database)
+        self.url = _sqlite_url(self.path)
         self.shown_url = self.url
         self._lock_file: int | None = None
         self._journal = self._prepared(self.path, create=create) if self.path else None
-        pool: dict[str, Any] = {"poolclass": StaticPool} if in_memory else {}
+        pool: dict[str, Any] = {} if self.path else {"poolclass": StaticPool}
         self.engine = create_engine(
             self.url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False}, **pool
         )

@@ -215,12 +215,8 @@ class Worker:
         if self._outages:
             self._find_lost()
         self._beat(now)
-        if self._reports:
+        if self._reports or (self._has_news() and self.left is None and self._has_room()):
             self._exchange()
-        elif self._has_news() and self.left is None:
-            if self._has_room():
-                self._exchange()
-            self._act()
         if now >= self._next_outlook or not self.running:
             self._look(now)
 
@@ -228,10 +224,6 @@ class Worker:
         """Whether anybody has changed anything since we last looked."""
         before, self._stamp = self._stamp, self.ports.store.stamp()
         return before is None or before != self._stamp
-
-    def _act(self) -> None:
-        if self.ports.act is not None:
-            self.ports.act()
 
     def _exchange(self) -> None:
         """Report and claim in one transaction; launch what was claimed once it is committed."""
@@ -272,8 +264,10 @@ class Worker:
             self._stop(Stopped.CANCELED, now, hard=True)
 
     def _look(self, now: float) -> None:
-        """See whether the workflow was canceled, and whether an idle worker should stay."""
+        """Do what is due in the workflow; see whether it was canceled, and whether to stay."""
         self._next_outlook = now + OUTLOOK_S
+        if self.ports.act is not None and self.left is None:
+            self.ports.act()
         outlook = self.ports.store.outlook(self.around.workflow.id)
         if outlook.is_canceled and self.stopped is None:
             self._stop(Stopped.CANCELED, now)

@@ -1,0 +1,130 @@
+"""`torc worker`: what the batch script of an allocation starts on each of its nodes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.log import log_to
+from slurmtorc.errors import SlurmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from slurmtorc.model import Allocation, Workflow
+    from slurmtorc.worker.node import Node
+    from slurmtorc.worker.worker import Worker
+
+log = logging.getLogger("slurmtorc.cli.worker")
+
+
+@click.command("worker", cls=TorcCommand)
+@click.argument("allocation_id", type=int)
+@pass_state
+def worker(state: State, allocation_id: int) -> None:
+    """Claim and run jobs on this node until there is nothing more to do.
+
+    The batch script of an allocation starts one worker on each node; people rarely do.
+
+    Example: torc worker 3
+    """
+    from slurmtorc.model import Allocation, Workflow
+    from slurmtorc.worker.employ import work
+
+    allocation = state.store.get(Allocation, allocation_id)
+    workflow = state.store.get(Workflow, allocation.workflow_id)
+    one = _employed(state, workflow, allocation)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: one.interrupt())
+    work(one, one.ports.launcher.wait)
+    _end_surplus(state, workflow.id)
+
+
+def _employed(state: State, workflow: Workflow, allocation: Allocation) -> Worker:
+    from slurmtorc.rules.endings import Stopped
+    from slurmtorc.wiring import clock, local_launcher
+    from slurmtorc.worker.employ import Offer, employ
+    from slurmtorc.worker.node import this_node
+    from slurmtorc.worker.paths import slurm_log
+    from slurmtorc.worker.worker import Conduct, Ports
+
+    node = _with_end(state, this_node(os.environ), allocation)
+    log_to(
+        slurm_log(
+            allocation.output_dir,
+            workflow.id,
+            node.slurm_job_id or 0,
+            node.slurm_node_number,
+            os.getpid(),
+        )
+    )
+    conduct = Conduct(
+        max_parallel_jobs=allocation.max_parallel_jobs,
+        idle_limit_s=workflow.compute_node_wait_for_new_jobs_seconds,
+        end_time=node.end_time,
+        interrupt_means=Stopped.CANCELED,
+    )
+    ports = Ports(
+        store=state.store,
+        launcher=local_launcher(workflow),
+        clock=clock,
+        act=_actor(state, workflow, allocation),
+    )
+    offer = Offer(
+        node=node, output_dir=allocation.output_dir, conduct=conduct, allocation=allocation
+    )
+    return employ(ports, workflow, offer)
+
+
+def _with_end(state: State, node: Node, allocation: Allocation) -> Node:
+    """The node with the allocation's end: from Slurm's environment, Slurm, or its walltime."""
+    from slurmtorc.model import SlurmScheduler
+    from slurmtorc.units import parse_walltime
+    from slurmtorc.wiring import clock, slurm
+
+    if node.end_time is not None or node.slurm_job_id is None:
+        return node
+    try:
+        entry = slurm(state.settings).look([node.slurm_job_id]).get(node.slurm_job_id)
+        if entry is not None:
+            return replace(node, end_time=entry.end_time)
+    except SlurmError as error:
+        log.warning("Slurm does not say when the allocation ends: %s", error)
+    if allocation.scheduler_config_id is None:
+        return node
+    scheduler = state.store.get(SlurmScheduler, allocation.scheduler_config_id)
+    walltime = parse_walltime(scheduler.walltime)
+    return node if walltime is None else replace(node, end_time=clock.now() + walltime)
+
+
+def _actor(state: State, workflow: Workflow, allocation: Allocation) -> Callable[[], None] | None:
+    """Executes the workflow's actions from here, if jobs can be submitted here."""
+    from slurmtorc.schedule.submit import tell
+    from slurmtorc.wiring import slurm, submitter
+
+    if shutil.which("sbatch") is None:
+        return None
+    asks = submitter(state.store, slurm(state.settings))
+
+    def act() -> None:
+        tell(asks.act(workflow, allocation.output_dir, None))
+
+    return act
+
+
+def _end_surplus(state: State, workflow_id: int) -> None:
+    from slurmtorc.schedule.submit import end_surplus
+    from slurmtorc.wiring import slurm
+
+    try:
+        for allocation in end_surplus(state.store, slurm(state.settings), workflow_id):
+            log.info("Canceled the queued allocation %d: nothing is left to run", allocation.id)
+    except SlurmError as error:
+        log.warning("Queued allocations could not be canceled: %s", error)

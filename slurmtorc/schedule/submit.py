@@ -1,0 +1,189 @@
+"""Allocations: the intent first, then sbatch, then the record. Nobody gets two for one intent.
+
+An intent is committed, with a token of its own, before Slurm hears of it; the token is part of
+the Slurm job's name and is its comment. Whatever then happens to this process or to sbatch's
+answer, `find(token)` tells later whether Slurm has it. Only after a proven absence is it
+submitted again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from slurmtorc.errors import InvalidValue, SlurmError, SubmissionInDoubt, SubmissionRefused
+from slurmtorc.model import (
+    ActionType,
+    Allocation,
+    AllocationStatus,
+    SlurmScheduler,
+    Workflow,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from slurmtorc.model import Action
+    from slurmtorc.ports import Clock, Script, Slurm, Store
+
+log = logging.getLogger(__name__)
+
+TOKEN_BYTES = 6
+SETTLE_AFTER_S = 150.0
+"""Age at which an intent without a Slurm id has surely been left by whoever made it: more than
+twice the time an sbatch command is given."""
+DOUBT_LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between looks for a submission in doubt."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of asking for allocations."""
+
+    submitted: list[Allocation] = field(default_factory=list)
+    refused: list[tuple[Allocation, str]] = field(default_factory=list)
+    """Slurm said no; the reason is stored with the allocation as well."""
+    open: list[tuple[Allocation, str]] = field(default_factory=list)
+    """Neither yes nor no yet; watch, or another submit, settles them."""
+
+    def add(self, other: Outcome) -> None:
+        """Both together."""
+        self.submitted += other.submitted
+        self.refused += other.refused
+        self.open += other.open
+
+
+class Submitter:
+    """Asks Slurm for a workflow's allocations."""
+
+    def __init__(
+        self,
+        store: Store,
+        slurm: Slurm,
+        clock: Clock,
+        render: Callable[[Workflow, SlurmScheduler, Allocation], Script],
+    ) -> None:
+        self.store = store
+        self.slurm = slurm
+        self.clock = clock
+        self.render = render
+
+    def act(
+        self, workflow: Workflow, output_dir: str, compute_node_id: int | None = None
+    ) -> Outcome:
+        """Execute every pending schedule_nodes action."""
+        outcome = Outcome()
+        for action in self.store.pending_actions(workflow.id):
+            if action.action_type is not ActionType.SCHEDULE_NODES:
+                continue
+            scheduler = self.store.get(SlurmScheduler, action.action_config["scheduler_id"])
+            wanted = intents(workflow, action, scheduler, output_dir)
+            recorded = self.store.claim_action(action.id, compute_node_id, wanted)
+            for allocation in recorded or ():
+                outcome.add(self.submit(workflow, scheduler, allocation))
+        return outcome
+
+    def submit(self, workflow: Workflow, scheduler: SlurmScheduler, intent: Allocation) -> Outcome:
+        """Ask Slurm for one recorded intent."""
+        try:
+            slurm_job_id = self.slurm.submit(self.render(workflow, scheduler, intent))
+        except (SubmissionRefused, InvalidValue) as error:
+            return Outcome(refused=[(self.store.closed(intent.id, str(error)), str(error))])
+        except SubmissionInDoubt as error:
+            found = self._looked_for(intent)
+            if found is None:
+                return Outcome(open=[(intent, str(error))])
+            slurm_job_id = found
+        except SlurmError as error:
+            return Outcome(open=[(intent, str(error))])
+        return Outcome(submitted=[self._recorded(intent, slurm_job_id)])
+
+    def settle(self, workflow_id: int) -> Outcome:
+        """Find out about intents that were left behind; submit those that Slurm never had."""
+        outcome = Outcome()
+        left = self.store.rows(
+            Allocation, workflow_id=workflow_id, status=AllocationStatus.INTENDED
+        )
+        for intent in left.items:
+            if self.clock.now() - intent.created_at >= SETTLE_AFTER_S:
+                outcome.add(self._settled(intent))
+        return outcome
+
+    def _settled(self, intent: Allocation) -> Outcome:
+        try:
+            found = self.slurm.find(intent.token, intent.created_at)
+        except SlurmError as error:
+            return Outcome(open=[(intent, str(error))])
+        if found is not None:
+            return Outcome(submitted=[self._recorded(intent, found)])
+        if intent.scheduler_config_id is None:
+            reason = "its scheduler was deleted before it was submitted"
+            return Outcome(refused=[(self.store.closed(intent.id, reason), reason)])
+        scheduler = self.store.get(SlurmScheduler, intent.scheduler_config_id)
+        return self.submit(self.store.get(Workflow, intent.workflow_id), scheduler, intent)
+
+    def _looked_for(self, intent: Allocation) -> int | None:
+        """Look for a submission in doubt, again and again: Slurm may be late."""
+        for pause in DOUBT_LOOKS:
+            self.clock.sleep(pause)
+            try:
+                found = self.slurm.find(intent.token, intent.created_at)
+            except SlurmError:
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def _recorded(self, intent: Allocation, slurm_job_id: int) -> Allocation:
+        """Record Slurm's id; an allocation that was canceled meanwhile ends at once."""
+        allocation = self.store.submitted(intent.id, slurm_job_id)
+        log.info("Allocation submitted allocation_id=%d slurm_job_id=%d", intent.id, slurm_job_id)
+        if allocation.status is AllocationStatus.COMPLETE:
+            self.slurm.cancel([slurm_job_id])
+        return allocation
+
+
+def intents(
+    workflow: Workflow, action: Action, scheduler: SlurmScheduler, output_dir: str
+) -> list[Allocation]:
+    """The allocations that a schedule_nodes action asks for, each with a token of its own."""
+    config = action.action_config
+    return [
+        Allocation(
+            workflow_id=workflow.id,
+            scheduler_config_id=scheduler.id,
+            token=secrets.token_hex(TOKEN_BYTES),
+            nodes=scheduler.nodes,
+            max_parallel_jobs=config.get("max_parallel_jobs"),
+            output_dir=os.path.join(directory_of(workflow), output_dir),  # noqa: PTH118
+        )
+        for _ in range(config.get("num_allocations", 1))
+    ]
+
+
+def directory_of(workflow: Workflow) -> str:
+    """Where the workflow was submitted: relative paths start there."""
+    return workflow.submission_directory or os.getcwd()  # noqa: PTH109
+
+
+def end_surplus(store: Store, slurm: Slurm, workflow_id: int) -> Sequence[Allocation]:
+    """Cancel what still waits in the queue for a workflow that has nothing left to run."""
+    if not store.outlook(workflow_id).is_complete:
+        return []
+    queued = store.rows(Allocation, workflow_id=workflow_id, status=AllocationStatus.PENDING).items
+    if queued:
+        slurm.cancel([one.scheduler_id for one in queued if one.scheduler_id is not None])
+    return [store.closed(allocation.id, "surplus") for allocation in queued]
+
+
+def tell(outcome: Outcome) -> None:
+    """Log what came of asking for allocations."""
+    for allocation in outcome.submitted:
+        log.info("Slurm job %s asked for (allocation %d)", allocation.scheduler_id, allocation.id)
+    for allocation, reason in outcome.refused:
+        log.error("Allocation %d was refused: %s", allocation.id, reason)
+    for allocation, reason in outcome.open:
+        log.warning("Allocation %d is not settled: %s", allocation.id, reason)

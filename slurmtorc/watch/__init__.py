@@ -1,0 +1,1 @@
+"""Watching a workflow in Slurm: look, decide, act."""
