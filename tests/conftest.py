@@ -11,6 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from torc import Torc
+
 from slurmtorc.clock import ManualClock
 from slurmtorc.store.sql import SqlStore
 
@@ -80,3 +82,9 @@ def shared_store(shared_url: str) -> Iterator[Callable[[], SqlStore]]:
     yield open_another
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def torc(tmp_path: Path) -> Torc:
+    """The command line, in a folder of its own."""
+    return Torc(tmp_path)

@@ -47,6 +47,12 @@ def test_what_bash_would_do_something_about_goes_to_bash(command: str) -> None:
     assert shell.words(command) is None
 
 
+def test_a_long_command_is_decided_at_once() -> None:
+    assert shell.words("x" * 100_000 + "$") is None
+    assert shell.words("word " * 20_000 + "'") is None
+    assert len(shell.words("word " * 20_000) or ()) == 20_000
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(st.sampled_from(list("ab1 -_./='\"$\\!*~#;%@+:,\n\té")), max_size=12))
 def test_words_are_what_bash_would_pass(tail: str) -> None:
