@@ -24,14 +24,14 @@ check: $(VENV)/installed-for-development
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m docs.make --check
+	$(BIN)/python docs/make.py --check
 
 format: $(VENV)/installed-for-development
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix-only .
 
 docs: $(VENV)/installed-for-development
-	$(BIN)/python -m docs.make
+	$(BIN)/python docs/make.py
 
 bench: $(VENV)/installed-for-development
 	$(BIN)/python bench/run.py $(NAME)
