@@ -22,12 +22,6 @@ UNHEALTHY = 1
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
-
-def _example(*lines: str) -> str:
-    """The end of a command's help; click keeps its lines as they are."""
-    return "\n".join(("\b", "Example:", *(f"  {line}" for line in lines)))
-
-
 _directory = click.option(
     "--dir",
     "directory",
@@ -43,30 +37,21 @@ def _cluster(directory: str | None) -> Cluster:
     return Cluster(directory, note)
 
 
-@click.group(
-    cls=TorcGroup,
-    short_help="A throw-away Slurm cluster on this machine.",
-    epilog=_example(
-        "torc sandbox up --nodes 3", "torc sandbox exec -- srun -N3 hostname", "torc sandbox down"
-    ),
-)
+@click.group(cls=TorcGroup, short_help="A throw-away Slurm cluster on this machine.")
 def sandbox() -> None:
     """A real, throw-away Slurm cluster on this machine.
 
     MUNGE, MariaDB, slurmdbd, slurmctld and several slurmd run in one directory, as root or as an
     ordinary user, without systemd; nothing outside that directory is changed.
+
+    Example: torc sandbox up; torc sandbox exec -- srun -N3 hostname; torc sandbox down
     """
 
 
 # ── up ───────────────────────────────────────────────────────────────────────
 
 
-@sandbox.command(
-    epilog=_example(
-        "torc sandbox up --nodes 2 --cpus 8 --gpus 1",
-        "torc sandbox up --partition 'long MaxTime=2-00:00:00' --set SlurmdTimeout=12",
-    )
-)
+@sandbox.command()
 @_directory
 @click.option("--nodes", type=int, help="Number of nodes: n1, n2 ….  [default: 3]")
 @click.option(
@@ -114,6 +99,8 @@ def up(
     """Make the sandbox, or repair it; a healthy one is left alone.
 
     A sandbox that is there keeps its shape, its accounting and its queue.
+
+    Example: torc sandbox up --nodes 2 --gpus 1 --partition 'long MaxTime=2-00:00:00'
     """
     given = {
         "nodes": nodes,
@@ -183,14 +170,17 @@ def _up_lines(cluster: Cluster, result: Up, seconds: float) -> list[str]:
 # ── down ─────────────────────────────────────────────────────────────────────
 
 
-@sandbox.command(epilog=_example("torc sandbox down", "torc sandbox down --keep"))
+@sandbox.command()
 @_directory
 @click.option(
     "--keep", is_flag=True, help="Leave the daemons' logs; the next up or down removes them."
 )
 @pass_state
 def down(state: State, directory: str | None, keep: bool) -> None:
-    """End every process of the sandbox, and remove its directory."""
+    """End every process of the sandbox, and remove its directory.
+
+    Example: torc sandbox down
+    """
     cluster = _cluster(directory)
     where = cluster.place.directory
     ended = cluster.down(keep_logs=keep)
@@ -206,11 +196,14 @@ def down(state: State, directory: str | None, keep: bool) -> None:
 # ── status ───────────────────────────────────────────────────────────────────
 
 
-@sandbox.command(epilog=_example("torc sandbox status", "torc sandbox status -f json"))
+@sandbox.command()
 @_directory
 @pass_state
 def status(state: State, directory: str | None) -> int:
-    """Show the daemons and the nodes. Exit status 1 unless all is well."""
+    """Show the daemons and the nodes. Exit status 1 unless all is well.
+
+    Example: torc sandbox status -f json
+    """
     cluster = _cluster(directory)
     seen = cluster.status()
     if state.as_json:
@@ -248,11 +241,7 @@ def _show_status(cluster: Cluster, seen: Status) -> None:
 
 
 @sandbox.command(
-    "exec",
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    epilog=_example(
-        "torc sandbox exec -- sbatch --wrap 'srun hostname'", "torc sandbox exec -- bash"
-    ),
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
 )
 @_directory
 @click.argument(
@@ -262,6 +251,8 @@ def execute(directory: str | None, command: tuple[str, ...]) -> None:
     """Run a command for which Slurm is the sandbox.
 
     It takes this command's place: standard input and output, signals and exit status are its own.
+
+    Example: torc sandbox exec -- sbatch --wrap 'srun hostname'
     """
     cluster = _cluster(directory)
     cluster.running_plan()
@@ -278,9 +269,7 @@ def execute(directory: str | None, command: tuple[str, ...]) -> None:
 # ── fault drills ─────────────────────────────────────────────────────────────
 
 
-@sandbox.command(
-    epilog=_example("torc sandbox stop slurmctld", "torc sandbox stop n2 --signal KILL")
-)
+@sandbox.command()
 @_daemon
 @_directory
 @click.option(
@@ -296,17 +285,22 @@ def stop(name: str, directory: str | None, name_of_signal: str) -> None:
 
     NAME is munge, mariadb, slurmdbd, slurmctld, or a node's name. A halted daemon (STOP) goes on
     with 'start'.
+
+    Example: torc sandbox stop n2 --signal KILL
     """
     number = _signal(name_of_signal)
     there = _cluster(directory).stop(name, number)
     click.echo(f"Sent {number.name} to {name}." if there else f"{name} was not running.")
 
 
-@sandbox.command(epilog=_example("torc sandbox start slurmctld"))
+@sandbox.command()
 @_daemon
 @_directory
 def start(name: str, directory: str | None) -> None:
-    """Start one daemon again, and wait until it serves."""
+    """Start one daemon again, and wait until it serves.
+
+    Example: torc sandbox start slurmctld
+    """
     begun = _cluster(directory).start(name)
     click.echo(f"{name} is up again." if begun else f"{name} was running.")
 
