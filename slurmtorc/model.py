@@ -50,6 +50,9 @@ COMPLETE = frozenset(
 TERMINAL = COMPLETE | {JobStatus.PENDING_FAILED}
 """An attempt has ended; PENDING_FAILED still waits for somebody's decision."""
 
+OPEN = frozenset(JobStatus) - COMPLETE - {JobStatus.DISABLED}
+"""Something is still before these in this run; a workflow without any is complete."""
+
 UNSUCCESSFUL = COMPLETE - {JobStatus.COMPLETED}
 """A dependent that cancels on failure is canceled by these."""
 
@@ -516,8 +519,7 @@ class Progress:
     @property
     def unfinished(self) -> int:
         """Jobs that still have something before them in this run."""
-        done = COMPLETE | {JobStatus.DISABLED}
-        return sum(count for status, count in self.counts.items() if status not in done)
+        return sum(count for status, count in self.counts.items() if status in OPEN)
 
     @property
     def is_complete(self) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, exists, func, select, text, update
 from slurmtorc.model import COMPLETE, Action, Allocation, JobStatus, TriggerType
 from slurmtorc.store import allocations, records
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import among
+from slurmtorc.store.among import among
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""Verbs about jobs: claim, start, release, complete, abandon. Each takes many at once."""
+"""Verbs about jobs that a worker holds: start, release, complete, give up. Many at once."""
 
 from __future__ import annotations
 
@@ -6,226 +6,24 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import bindparam, insert, select, update
 
-from slurmtorc.errors import NotFound
-from slurmtorc.model import (
-    COMPLETE,
-    Capacity,
-    Claim,
-    JobStatus,
-    Report,
-    ResourceRequirements,
-)
-from slurmtorc.rules import packing
+from slurmtorc.model import COMPLETE, OPEN, JobStatus, Report
 from slurmtorc.rules.endings import ORPHANED
 from slurmtorc.rules.status import JobEvent, end_event, sources, target
-from slurmtorc.store import events, records, unblocking
+from slurmtorc.store import events, unblocking
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import among
+from slurmtorc.store.among import among
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import TypeAlias
 
-    from sqlalchemy import Connection, Row, Select, Update
+    from sqlalchemy import Connection, Row, Update
 
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 _J = t.job.c
-
-# ── claim ────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class _Class:
-    """Ready jobs that are alike."""
-
-    id: int
-    priority: int
-    scheduler_id: int | None
-    need: ResourceRequirements
-
-
-_NEEDS = records.KINDS[ResourceRequirements]
-
-_READY = and_(
-    _J.workflow_id == bindparam("workflow"),
-    # A literal, so that both databases see that the index of ready jobs suffices.
-    _J.status == literal_column(str(int(JobStatus.READY))),
-)
-
-
-def _ready_classes_query() -> Select[Any]:
-    """One step per class with ready jobs, each an index look-up, however many jobs are ready."""
-    first = select(func.min(_J.class_id)).where(_READY).scalar_subquery()
-    ready = select(first.label("class_id")).cte("ready", recursive=True)
-    following = select(func.min(_J.class_id)).where(_READY, _J.class_id > ready.c.class_id)
-    ready = ready.union_all(
-        select(following.scalar_subquery()).where(ready.c.class_id.is_not(None))
-    )
-    needs = (column.label(name) for name, column in _NEEDS.columns.items())
-    wanted = t.job_class.c.scheduler_id.label("wanted_scheduler")
-    return (
-        select(ready.c.class_id, t.job_class.c.priority, wanted, *needs)
-        .join(t.job_class, t.job_class.c.id == ready.c.class_id)
-        .join(t.resource_requirements, t.resource_requirements.c.id == _CLASS_NEED)
-    )
-
-
-_CLASS_NEED = t.job_class.c.resource_requirements_id
-_READY_CLASSES = _ready_classes_query()
-
-_PICKED = (
-    select(_J.id)
-    .where(_READY, _J.class_id.in_(bindparam("classes", expanding=True)))
-    .order_by(_J.id)
-    .limit(bindparam("limit"))
-    .with_for_update(skip_locked=True)
-    .cte("picked")
-    .prefix_with("MATERIALIZED")  # else Postgres may pick again for each row, and take too many
-)
-_TAKE = (
-    update(t.job)
-    .where(_J.id == _PICKED.c.id, _J.status == JobStatus.READY)
-    .values(status=target(JobEvent.CLAIM), compute_node_id=bindparam("node"))
-    .returning(
-        _J.id,
-        _J.name,
-        _J.command,
-        _J.invocation_script,
-        _J.attempt_id,
-        _J.env,
-        _J.stdio,
-        _J.failure_handler_id,
-        _J.class_id,
-    )
-)
-
-_OUTPUTS = (
-    select(t.job_output_file.c.job_id, t.file.c.id, t.file.c.path)
-    .join(t.file, t.file.c.id == t.job_output_file.c.file_id)
-    .where(among(t.job_output_file.c.job_id))
-    .order_by(t.file.c.id)
-)
-
-
-def claim(connection: Connection, node_id: int, free: Capacity, limit: int) -> list[Claim]:
-    """Take ready jobs that fit together into `free`."""
-    workflow_id = _workflow_of(connection, node_id)
-    if workflow_id is None or limit <= 0:
-        return []
-    classes = _ready_classes(connection, workflow_id)
-    for preferred in _by_scheduler(classes, free.scheduler_id):
-        taker = _Taker(connection, workflow_id, node_id, limit)
-        claimed = taker.fill(preferred, free)
-        if claimed:
-            return claimed
-    return []
-
-
-def claim_next(connection: Connection, node_id: int, limit: int) -> list[Claim]:
-    """Take ready jobs by priority and id, whatever they need."""
-    workflow_id = _workflow_of(connection, node_id)
-    if workflow_id is None or limit <= 0:
-        return []
-    taker = _Taker(connection, workflow_id, node_id, limit)
-    classes = sorted(_ready_classes(connection, workflow_id), key=lambda c: -c.priority)
-    for _, alike in groupby(classes, key=lambda c: c.priority):
-        taker.take(list(alike), taker.left)
-    return taker.claims()
-
-
-def _workflow_of(connection: Connection, node_id: int) -> int | None:
-    """The workflow an active worker may take jobs from; None when it must take no more."""
-    query = (
-        select(t.workflow.c.id, t.workflow.c.is_canceled, t.compute_node.c.is_active)
-        .join(t.compute_node, t.compute_node.c.workflow_id == t.workflow.c.id)
-        .where(t.compute_node.c.id == node_id)
-    )
-    row = connection.execute(query).first()
-    if row is None:
-        raise NotFound(f"there is no compute node {node_id}")
-    return row.id if row.is_active and not row.is_canceled else None
-
-
-def _ready_classes(connection: Connection, workflow_id: int) -> list[_Class]:
-    found = connection.execute(_READY_CLASSES, {"workflow": workflow_id}).mappings()
-    return [
-        _Class(
-            row["class_id"],
-            row["priority"],
-            row["wanted_scheduler"],
-            _NEEDS.record_of({name: row[name] for name in _NEEDS.columns}),
-        )
-        for row in found
-    ]
-
-
-def _by_scheduler(classes: Sequence[_Class], mine: int | None) -> tuple[list[_Class], list[_Class]]:
-    """Jobs of my scheduler or of none; then the others, which I help out with."""
-    first = [c for c in classes if c.scheduler_id in {None, mine}]
-    return first, [c for c in classes if c.scheduler_id not in {None, mine}]
-
-
-class _Taker:
-    """One claim in progress."""
-
-    def __init__(self, connection: Connection, workflow_id: int, node_id: int, limit: int) -> None:
-        self.connection = connection
-        self.values = {"workflow": workflow_id, "node": node_id}
-        self.left = limit
-        self.taken: list[tuple[AnyRow, ResourceRequirements]] = []
-
-    def fill(self, classes: Iterable[_Class], free: Capacity) -> list[Claim]:
-        """From each class in order as many as fit."""
-
-        def key(one: _Class) -> tuple[int, ...]:
-            return (*packing.order(one.priority, one.need), one.need.num_nodes)
-
-        for _, group in groupby(sorted(classes, key=key), key=key):
-            alike = list(group)
-            count = packing.room(free, alike[0].need, self.left)
-            if count:
-                free = packing.take(free, alike[0].need, self.take(alike, count))
-        return self.claims()
-
-    def take(self, alike: Sequence[_Class], count: int) -> int:
-        """Up to `count` jobs of these classes, lowest id first; how many there were."""
-        if not count:
-            return 0
-        needs = {one.id: one.need for one in alike}
-        values = self.values | {"classes": list(needs), "limit": count}
-        rows = sorted(self.connection.execute(_TAKE, values), key=lambda row: row.id)
-        self.taken += [(row, needs[row.class_id]) for row in rows]
-        self.left -= len(rows)
-        return len(rows)
-
-    def claims(self) -> list[Claim]:
-        """What was taken, with the outputs each job declares."""
-        if not self.taken:
-            return []
-        outputs: dict[int, list[tuple[int, str]]] = {}
-        query = self.connection.execute(_OUTPUTS, {"ids": [row.id for row, _ in self.taken]})
-        for job_id, file_id, path in query:
-            outputs.setdefault(job_id, []).append((file_id, path))
-        return [_claim(row, need, outputs.get(row.id, ())) for row, need in self.taken]
-
-
-def _claim(row: AnyRow, need: ResourceRequirements, outputs: Iterable[tuple[int, str]]) -> Claim:
-    return Claim(
-        job_id=row.id,
-        name=row.name,
-        command=row.command,
-        invocation_script=row.invocation_script,
-        attempt_id=row.attempt_id,
-        env=row.env,
-        stdio=row.stdio,
-        failure_handler_id=row.failure_handler_id,
-        requirement=need,
-        outputs=tuple(outputs),
-    )
-
 
 # ── start, release, held ─────────────────────────────────────────────────────
 
@@ -235,7 +33,7 @@ def _held(event: JobEvent) -> Update:
     return update(t.job).where(
         among(_J.id),
         _J.compute_node_id == bindparam("node"),
-        _J.status.in_(sources(event)),
+        t.has_status(t.job, *sources(event)),
     )
 
 
@@ -444,10 +242,11 @@ def _event(each: _Ended) -> tuple[str, dict[str, Any]]:
     }
 
 
-_UNFINISHED = select(_J.id).where(
-    _J.workflow_id == bindparam("workflow"),
-    _J.status.in_([s for s in JobStatus if s not in COMPLETE and s is not JobStatus.DISABLED]),
-).limit(1)  # fmt: skip
+_UNFINISHED = (
+    select(_J.id)
+    .where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN))
+    .limit(1)
+)
 
 
 def _tell_if_complete(connection: Connection, workflow_id: int, now: float) -> None:

@@ -10,7 +10,7 @@ from slurmtorc.errors import NotFound
 from slurmtorc.model import File, UserData
 from slurmtorc.store import records
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import among
+from slurmtorc.store.among import among
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -18,6 +18,8 @@ Three things are not as in torc's own database, each for a reason:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -32,8 +34,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, FromClause
+
+    from slurmtorc.model import JobStatus
 
 metadata = MetaData(
     naming_convention={
@@ -297,6 +305,21 @@ Index(
     sqlite_where=text("compute_node_id IS NOT NULL"),
     postgresql_where=text("compute_node_id IS NOT NULL"),
 )
+
+
+def has_status(table: FromClause, *statuses: JobStatus) -> ColumnElement[bool]:
+    """Whether a job has one of these statuses, written out rather than bound.
+
+    So both databases see which index suffices, and nothing has to be expanded at each call. A
+    single status is an equation: SQLite takes a partial index for nothing else.
+    """
+    written = [_literal(status) for status in sorted(statuses)]
+    status = table.c.status
+    return status == written[0] if len(written) == 1 else status.in_(written)
+
+
+def _literal(status: JobStatus) -> ColumnElement[int]:
+    return literal_column(str(int(status)))
 
 
 def _pairs(name: str, left: str, left_name: str, right: str, right_name: str) -> Table:

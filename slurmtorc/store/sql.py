@@ -18,6 +18,7 @@ from slurmtorc.ports import Page
 from slurmtorc.store import (
     actions,
     allocations,
+    claiming,
     creation,
     jobs,
     migrate,
@@ -190,11 +191,11 @@ class SqlStore:
 
     def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
         """Take ready jobs that fit."""
-        return self._change(lambda c: jobs.claim(c, compute_node_id, free, limit))
+        return self._change(lambda c: claiming.claim(c, compute_node_id, free, limit))
 
     def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:
         """Take ready jobs whatever they need."""
-        return self._change(lambda c: jobs.claim_next(c, compute_node_id, limit))
+        return self._change(lambda c: claiming.claim_next(c, compute_node_id, limit))
 
     def start(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
         """Pending -> running."""

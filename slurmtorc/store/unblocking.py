@@ -17,7 +17,8 @@ from slurmtorc.model import UNSUCCESSFUL, JobStatus, TriggerType
 from slurmtorc.rules.status import JobEvent, target
 from slurmtorc.store import actions, events
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import among, locks_rows
+from slurmtorc.store.among import among
+from slurmtorc.store.dialect import locks_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ class _Shape(NamedTuple):
 _SHAPE = select(
     exists().where(t.action_job.c.action_id == t.workflow_action.c.id, _ACTION_OF_WORKFLOW),
     exists().where(t.barrier.c.workflow_id == bindparam("workflow")),
-    exists().where(_J.workflow_id == bindparam("workflow"), _J.status.in_(UNSUCCESSFUL)),
+    exists().where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *UNSUCCESSFUL)),
 )
 
 
@@ -85,7 +86,7 @@ class _Lower:
         hits = hit.group_by(behind).subquery("hit")
         condition = [counted.c.id == hits.c.id]
         if counted is t.job:
-            condition.append(_J.status == JobStatus.BLOCKED)
+            condition.append(t.has_status(t.job, JobStatus.BLOCKED))
         self.statement = (
             update(counted)
             .values(blockers=counted.c.blockers - hits.c.n)
@@ -133,7 +134,7 @@ _MARK_FAILED = (
             and_(
                 _IN.barrier_id == t.barrier.c.id,
                 _IN.job_id == _J.id,
-                _J.status.in_(UNSUCCESSFUL),
+                t.has_status(t.job, *UNSUCCESSFUL),
             )
         )
     )
@@ -141,9 +142,9 @@ _MARK_FAILED = (
 
 
 def _directly() -> ColumnElement[bool]:
-    other = t.job.alias("other").c
-    waits = and_(_D.job_id == _J.id, _D.depends_on_job_id == other.id)
-    return exists().where(and_(waits, other.status.in_(UNSUCCESSFUL)))
+    other = t.job.alias("other")
+    waits = and_(_D.job_id == _J.id, _D.depends_on_job_id == other.c.id)
+    return exists().where(and_(waits, t.has_status(other, *UNSUCCESSFUL)))
 
 
 def _through_a_barrier() -> ColumnElement[bool]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, exists, func, literal_column, select, text, update
+from sqlalchemy import bindparam, delete, exists, func, select, text, update
 
 from slurmtorc.errors import Conflict, NotFound
 from slurmtorc.model import (
-    COMPLETE,
+    OPEN,
     AllocationStatus,
     JobStatus,
     Outlook,
@@ -70,18 +70,15 @@ def progress(connection: Connection, workflow_id: int) -> Progress:
     )
 
 
-_OPEN = tuple(s for s in JobStatus if s not in COMPLETE and s is not JobStatus.DISABLED)
-
-
 def _any(status: JobStatus) -> ColumnElement[bool]:
     found = exists().where(
         t.job.c.workflow_id == t.workflow.c.id,
-        t.job.c.status == literal_column(str(int(status))),
+        t.has_status(t.job, status),
     )
     return found.label(status.name)
 
 
-_OUTLOOK = select(t.workflow.c.is_canceled, *map(_any, _OPEN)).where(
+_OUTLOOK = select(t.workflow.c.is_canceled, *map(_any, sorted(OPEN))).where(
     t.workflow.c.id == bindparam("workflow")
 )
 """A look-up in an index for each status, however many jobs there are."""
@@ -92,7 +89,7 @@ def outlook(connection: Connection, workflow_id: int) -> Outlook:
     row = connection.execute(_OUTLOOK, {"workflow": workflow_id}).mappings().first()
     if row is None:
         raise NotFound(f"there is no workflow {workflow_id}")
-    present = frozenset(status for status in _OPEN if row[status.name])
+    present = frozenset(status for status in OPEN if row[status.name])
     return Outlook(is_canceled=row["is_canceled"], present=present)
 
 
@@ -122,7 +119,7 @@ def initialize(connection: Connection, workflow_id: int, now: float) -> int:
 
 
 def _count(connection: Connection, workflow_id: int, statuses: tuple[JobStatus, ...]) -> int:
-    condition = (t.job.c.workflow_id == workflow_id) & t.job.c.status.in_(statuses)
+    condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *statuses)
     return connection.execute(select(func.count()).select_from(t.job).where(condition)).scalar_one()
 
 
@@ -197,7 +194,7 @@ def cancel(connection: Connection, workflow_id: int, now: float) -> int:
     row = locked(connection, workflow_id)
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(change.values(is_canceled=True))
-    condition = (t.job.c.workflow_id == workflow_id) & t.job.c.status.in_(_HELD)
+    condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *_HELD)
     ended = connection.execute(
         update(t.job)
         .where(condition)

@@ -1,0 +1,224 @@
+"""Claims: ready jobs are given to one worker each, as many as fit into what it has free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, bindparam, func, select, update
+
+from slurmtorc.errors import NotFound
+from slurmtorc.model import Capacity, Claim, JobStatus, ResourceRequirements
+from slurmtorc.rules import packing
+from slurmtorc.rules.status import JobEvent, target
+from slurmtorc.store import records
+from slurmtorc.store import schema as t
+from slurmtorc.store.among import among
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import TypeAlias
+
+    from sqlalchemy import ColumnElement, Connection, Row, Select, Update
+
+    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+
+_J = t.job.c
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """Ready jobs that are alike."""
+
+    id: int
+    priority: int
+    scheduler_id: int | None
+    need: ResourceRequirements
+
+
+_NEEDS = records.KINDS[ResourceRequirements]
+
+_READY = and_(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, JobStatus.READY))
+
+
+def _ready_classes_query() -> Select[Any]:
+    """One step per class with ready jobs, each an index look-up, however many jobs are ready."""
+    first = select(func.min(_J.class_id)).where(_READY).scalar_subquery()
+    ready = select(first.label("class_id")).cte("ready", recursive=True)
+    following = select(func.min(_J.class_id)).where(_READY, _J.class_id > ready.c.class_id)
+    ready = ready.union_all(
+        select(following.scalar_subquery()).where(ready.c.class_id.is_not(None))
+    )
+    needs = (column.label(name) for name, column in _NEEDS.columns.items())
+    wanted = t.job_class.c.scheduler_id.label("wanted_scheduler")
+    return (
+        select(ready.c.class_id, t.job_class.c.priority, wanted, *needs)
+        .join(t.job_class, t.job_class.c.id == ready.c.class_id)
+        .join(t.resource_requirements, t.resource_requirements.c.id == _CLASS_NEED)
+    )
+
+
+_CLASS_NEED = t.job_class.c.resource_requirements_id
+_READY_CLASSES = _ready_classes_query()
+
+
+def _take_statement(classes: ColumnElement[Any]) -> Update:
+    """Take ready jobs of these classes, lowest id first."""
+    picked = (
+        select(_J.id)
+        .where(_READY, classes)
+        .order_by(_J.id)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+        # else Postgres may pick again for each row, and take too many
+        .prefix_with("MATERIALIZED")
+    )
+    return (
+        update(t.job)
+        .where(_J.id == picked.c.id, t.has_status(t.job, JobStatus.READY))
+        .values(status=int(target(JobEvent.CLAIM)), compute_node_id=bindparam("node"))
+        .returning(
+            _J.id,
+            _J.name,
+            _J.command,
+            _J.invocation_script,
+            _J.attempt_id,
+            _J.env,
+            _J.stdio,
+            _J.failure_handler_id,
+            _J.class_id,
+        )
+    )
+
+
+_TAKE_ONE = _take_statement(_J.class_id == bindparam("class"))
+"""Of one class: the index of ready jobs is in the right order already."""
+_TAKE_ANY = _take_statement(among(_J.class_id, "classes"))
+
+_OUTPUTS = (
+    select(t.job_output_file.c.job_id, t.file.c.id, t.file.c.path)
+    .join(t.file, t.file.c.id == t.job_output_file.c.file_id)
+    .where(among(t.job_output_file.c.job_id))
+    .order_by(t.file.c.id)
+)
+
+
+def claim(connection: Connection, node_id: int, free: Capacity, limit: int) -> list[Claim]:
+    """Take ready jobs that fit together into `free`."""
+    workflow_id = _workflow_of(connection, node_id)
+    if workflow_id is None or limit <= 0:
+        return []
+    classes = _ready_classes(connection, workflow_id)
+    for preferred in _by_scheduler(classes, free.scheduler_id):
+        taker = _Taker(connection, workflow_id, node_id, limit)
+        claimed = taker.fill(preferred, free)
+        if claimed:
+            return claimed
+    return []
+
+
+def claim_next(connection: Connection, node_id: int, limit: int) -> list[Claim]:
+    """Take ready jobs by priority and id, whatever they need."""
+    workflow_id = _workflow_of(connection, node_id)
+    if workflow_id is None or limit <= 0:
+        return []
+    taker = _Taker(connection, workflow_id, node_id, limit)
+    classes = sorted(_ready_classes(connection, workflow_id), key=lambda c: -c.priority)
+    for _, alike in groupby(classes, key=lambda c: c.priority):
+        taker.take(list(alike), taker.left)
+    return taker.claims()
+
+
+def _workflow_of(connection: Connection, node_id: int) -> int | None:
+    """The workflow an active worker may take jobs from; None when it must take no more."""
+    query = (
+        select(t.workflow.c.id, t.workflow.c.is_canceled, t.compute_node.c.is_active)
+        .join(t.compute_node, t.compute_node.c.workflow_id == t.workflow.c.id)
+        .where(t.compute_node.c.id == node_id)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        raise NotFound(f"there is no compute node {node_id}")
+    return row.id if row.is_active and not row.is_canceled else None
+
+
+def _ready_classes(connection: Connection, workflow_id: int) -> list[_Class]:
+    found = connection.execute(_READY_CLASSES, {"workflow": workflow_id}).mappings()
+    return [
+        _Class(
+            row["class_id"],
+            row["priority"],
+            row["wanted_scheduler"],
+            _NEEDS.record_of({name: row[name] for name in _NEEDS.columns}),
+        )
+        for row in found
+    ]
+
+
+def _by_scheduler(classes: Sequence[_Class], mine: int | None) -> tuple[list[_Class], list[_Class]]:
+    """Jobs of my scheduler or of none; then the others, which I help out with."""
+    first = [c for c in classes if c.scheduler_id in {None, mine}]
+    return first, [c for c in classes if c.scheduler_id not in {None, mine}]
+
+
+class _Taker:
+    """One claim in progress."""
+
+    def __init__(self, connection: Connection, workflow_id: int, node_id: int, limit: int) -> None:
+        self.connection = connection
+        self.values = {"workflow": workflow_id, "node": node_id}
+        self.left = limit
+        self.taken: list[tuple[AnyRow, ResourceRequirements]] = []
+
+    def fill(self, classes: Iterable[_Class], free: Capacity) -> list[Claim]:
+        """From each class in order as many as fit."""
+
+        def key(one: _Class) -> tuple[int, ...]:
+            return (*packing.order(one.priority, one.need), one.need.num_nodes)
+
+        for _, group in groupby(sorted(classes, key=key), key=key):
+            alike = list(group)
+            count = packing.room(free, alike[0].need, self.left)
+            if count:
+                free = packing.take(free, alike[0].need, self.take(alike, count))
+        return self.claims()
+
+    def take(self, alike: Sequence[_Class], count: int) -> int:
+        """Up to `count` jobs of these classes, lowest id first; how many there were."""
+        if not count:
+            return 0
+        needs = {one.id: one.need for one in alike}
+        which = {"class": alike[0].id} if len(alike) == 1 else {"classes": list(needs)}
+        values = {**self.values, **which, "limit": count}
+        statement = _TAKE_ONE if len(alike) == 1 else _TAKE_ANY
+        rows = sorted(self.connection.execute(statement, values), key=lambda row: row.id)
+        self.taken += [(row, needs[row.class_id]) for row in rows]
+        self.left -= len(rows)
+        return len(rows)
+
+    def claims(self) -> list[Claim]:
+        """What was taken, with the outputs each job declares."""
+        if not self.taken:
+            return []
+        outputs: dict[int, list[tuple[int, str]]] = {}
+        query = self.connection.execute(_OUTPUTS, {"ids": [row.id for row, _ in self.taken]})
+        for job_id, file_id, path in query:
+            outputs.setdefault(job_id, []).append((file_id, path))
+        return [_claim(row, need, outputs.get(row.id, ())) for row, need in self.taken]
+
+
+def _claim(row: AnyRow, need: ResourceRequirements, outputs: Iterable[tuple[int, str]]) -> Claim:
+    return Claim(
+        job_id=row.id,
+        name=row.name,
+        command=row.command,
+        invocation_script=row.invocation_script,
+        attempt_id=row.attempt_id,
+        env=row.env,
+        stdio=row.stdio,
+        failure_handler_id=row.failure_handler_id,
+        requirement=need,
+        outputs=tuple(outputs),
+    )

@@ -1,0 +1,172 @@
+"""SQLite: a file (or memory), whose writers queue on a fair lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.pool import StaticPool
+
+from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused
+from slurmtorc.store import place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy import Connection, Table
+
+_BUSY_MS = 45_000
+
+
+def absolute(database: str | None) -> Path | None:
+    """The absolute path of a URL's database; None for one in memory."""
+    if database in {None, "", ":memory:"}:
+        return None
+    return Path(os.path.abspath(str(database)))  # noqa: PTH100  resolve() would follow links
+
+
+def url_of(path: Path | None) -> str:
+    """The URL of a file, or of memory."""
+    return f"sqlite:///{path}" if path else "sqlite://"
+
+
+class Sqlite:
+    """A file (or memory). Writers of several processes queue on a fair lock file."""
+
+    def __init__(self, database: str | None, *, create: bool) -> None:
+        self.path = absolute(database)
+        self.url = url_of(self.path)
+        self.shown_url = self.url
+        self._lock_file: int | None = None
+        self._journal = self._prepared(self.path, create=create) if self.path else None
+        pool: dict[str, Any] = {} if self.path else {"poolclass": StaticPool}
+        self.engine = create_engine(
+            self.url, connect_args={"timeout": _BUSY_MS / 1000, "check_same_thread": False}, **pool
+        )
+        event.listen(self.engine, "connect", self._on_connect)
+        event.listen(self.engine, "begin", _begin)
+
+    @staticmethod
+    def _prepared(path: Path, *, create: bool) -> place.Journal:
+        if not create and not path.exists():
+            message = f"there is no store at {path}; `torc run` and `torc submit` make one there"
+            raise StoreRefused(f"{message}, --url names another")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreRefused(f"{path.parent} cannot be made: {error.strerror}") from error
+        if path.is_dir():
+            raise StoreRefused(f"{path} is a directory; name a file, as in {path}/torc.db")
+        return place.journal_for(path)
+
+    def _on_connect(self, connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where _begin says, nowhere else
+        for pragma in self._pragmas():
+            connection.execute(f"PRAGMA {pragma}")
+
+    def _pragmas(self) -> Iterator[str]:
+        yield f"busy_timeout={_BUSY_MS}"
+        yield "foreign_keys=ON"
+        if self._journal is None:
+            return
+        yield f"journal_mode={self._journal.value}"
+        yield f"synchronous={self._synchronous}"
+        yield "cache_size=-65536"
+
+    @property
+    def _synchronous(self) -> str:
+        return "NORMAL" if self._journal is place.Journal.WAL else "FULL"
+
+    @contextmanager
+    def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:
+        """SQLite's own waiting starves some of many writers; the kernel's lock queue does not."""
+        raise_sync = durable and self._journal is place.Journal.WAL
+        with self._turn():
+            connection.info["writing"] = True
+            if raise_sync:
+                _pragma(connection, "synchronous=FULL")
+            try:
+                yield
+            finally:
+                connection.info["writing"] = False
+                if raise_sync:
+                    _pragma(connection, "synchronous=NORMAL")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self.path is None:
+            yield
+            return
+        if self._lock_file is None:
+            self._lock_file = self._opened_lock(self.path)
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+
+    @staticmethod
+    def _opened_lock(path: Path) -> int:
+        lock = path.with_name(path.name + ".lock")
+        try:
+            return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise StoreRefused(f"{lock} cannot be opened: {error.strerror}") from error
+
+    def load(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+    ) -> None:
+        """Tuples straight to the driver."""
+        marks = ", ".join("?" * len(columns))
+        names = ", ".join(f'"{name}"' for name in columns)
+        cursor: Any = connection.connection.cursor()
+        statement = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608  our names
+        cursor.executemany(statement, rows)
+        cursor.close()
+
+    def stamp(self, connection: Connection) -> object:
+        """SQLite counts the commits of other connections."""
+        return connection.exec_driver_sql("PRAGMA data_version").scalar()
+
+    def translated(self, error: BaseException) -> StoreError:
+        """By SQLite's message: it has codes, but the messages are as stable and say more."""
+        message = str(error)
+        for pattern, kind, remedy in _SQLITE_ERRORS:
+            if re.search(pattern, message):
+                return kind(f"{self.path}: {message}; {remedy}")
+        return StoreError(f"{self.path}: {message}")
+
+    def close(self) -> None:
+        """Give back connections and the lock file."""
+        self.engine.dispose()
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+
+_SQLITE_ERRORS: tuple[tuple[str, type[StoreError], str], ...] = (
+    ("readonly database", StoreRefused, "make the file and its folder writable"),
+    ("disk is full", StoreFull, "make room; nothing of this step was stored"),
+    ("unable to open", StoreRefused, "check that the folder exists and may be written"),
+    ("not a database|malformed", StoreRefused, "name another file with --url, or restore a backup"),
+    ("disk I/O error", StoreRefused, "check the disk, its quota and its free space"),
+    ("locked|busy", StoreBusy, "another process is writing; try again"),
+)  # fmt: skip
+
+
+def _pragma(connection: Connection, pragma: str) -> None:
+    connection.connection.cursor().execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    mode = "BEGIN IMMEDIATE" if connection.info.get("writing") else "BEGIN"
+    connection.exec_driver_sql(mode)
