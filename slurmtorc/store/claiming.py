@@ -131,14 +131,16 @@ def claim_next(connection: Connection, node_id: int, limit: int) -> list[Claim]:
     return taker.claims()
 
 
+_WORKFLOW_OF = (
+    select(t.workflow.c.id, t.workflow.c.is_canceled, t.compute_node.c.is_active)
+    .join(t.compute_node, t.compute_node.c.workflow_id == t.workflow.c.id)
+    .where(t.compute_node.c.id == bindparam("node"))
+)
+
+
 def _workflow_of(connection: Connection, node_id: int) -> int | None:
     """The workflow an active worker may take jobs from; None when it must take no more."""
-    query = (
-        select(t.workflow.c.id, t.workflow.c.is_canceled, t.compute_node.c.is_active)
-        .join(t.compute_node, t.compute_node.c.workflow_id == t.workflow.c.id)
-        .where(t.compute_node.c.id == node_id)
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(_WORKFLOW_OF, {"node": node_id}).first()
     if row is None:
         raise NotFound(f"there is no compute node {node_id}")
     return row.id if row.is_active and not row.is_canceled else None

@@ -40,8 +40,10 @@ def unblock(connection: Connection, workflow_id: int, job_ids: Sequence[int], no
         settled = _lowered(connection, complete, shape)
         doomed = _doomed(connection, settled) if settled and shape.unsuccessful else []
         free = sorted(set(settled).difference(doomed))
-        _move(connection, free, status=target(JobEvent.UNBLOCK), ready_since=now)
-        _move(connection, doomed, status=target(JobEvent.CASCADE))
+        if free:
+            connection.execute(_FREE, {"ids": free, "now": now})
+        if doomed:
+            connection.execute(_CANCEL, {"ids": doomed})
         if shape.gates:
             actions.count(connection, TriggerType.ON_JOBS_READY, settled)
         moved = {"jobs_ready": free, "jobs_canceled": doomed}
@@ -69,10 +71,12 @@ def _shape(connection: Connection, workflow_id: int) -> _Shape:
     return _Shape(*connection.execute(_SHAPE, {"workflow": workflow_id}).one())
 
 
-def _move(connection: Connection, job_ids: Sequence[int], **values: Any) -> None:
-    if job_ids:
-        statement = update(t.job).where(among(_J.id)).values(**values)
-        connection.execute(statement, {"ids": job_ids})
+_CANCEL = update(t.job).where(among(_J.id)).values(status=int(target(JobEvent.CASCADE)))
+_FREE = (
+    update(t.job)
+    .where(among(_J.id))
+    .values(status=int(target(JobEvent.UNBLOCK)), ready_since=bindparam("now"))
+)
 
 
 # ── the counters ─────────────────────────────────────────────────────────────
