@@ -367,6 +367,8 @@ class ComputeNode:
     num_gpus: int = 0
     num_nodes: int = 1
     compute_node_type: str = "local"
+    output_dir: str = ""
+    """Absolute; its jobs write in a folder of it."""
     allocation_id: int | None = None
     scheduler_config_id: int | None = None
     slurm_job_id: int | None = None

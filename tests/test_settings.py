@@ -69,7 +69,8 @@ def test_a_wrong_file_is_one_clear_line(home: Path, text: str, said: str) -> Non
 
 
 def test_a_wrong_variable_is_one_clear_line(home: Path) -> None:
-    with pytest.raises(InvalidValue, match="TORC_CLIENT__RUN__NUM_CPUS is 'many'; write a whole number"):
+    said = "TORC_CLIENT__RUN__NUM_CPUS is 'many'; write a whole number"
+    with pytest.raises(InvalidValue, match=said):
         load(env(home, TORC_CLIENT__RUN__NUM_CPUS="many"))
 
 

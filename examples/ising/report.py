@@ -62,11 +62,15 @@ drawing = [
 ]
 for tick in range(6):
     x, y = place(low, tick / 5)
-    drawing.append(f'<text x="{float(x) - 8}" y="{float(y) + 4}" text-anchor="end">{tick / 5}</text>')
+    drawing.append(
+        f'<text x="{float(x) - 8}" y="{float(y) + 4}" text-anchor="end">{tick / 5}</text>'
+    )
     drawing.append(f'<path d="M{x} {y}H{WIDTH - MARGIN}" stroke="#ddd"/>')
 for temperature, *_ in points[::3]:
     x, y = place(temperature, 0)
-    drawing.append(f'<text x="{x}" y="{float(y) + 18}" text-anchor="middle">{temperature:.1f}</text>')
+    drawing.append(
+        f'<text x="{x}" y="{float(y) + 18}" text-anchor="middle">{temperature:.1f}</text>'
+    )
 steps = [low + (high - low) * i / 300 for i in range(301)]
 curve = " ".join(",".join(place(t, onsager(t))) for t in steps)
 drawing.append(f'<polyline points="{curve}" fill="none" stroke="#999" stroke-width="2"/>')

@@ -1,12 +1,15 @@
-"""What every command shares: --url and --format, before or after its name, and the store."""
+"""What commands share: --url and --format, before or after their name; the store; a page."""
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from slurmtorc.ports import Store
     from slurmtorc.settings import Settings
 
@@ -77,6 +80,35 @@ SHARED_OPTIONS = (
         help="What standard output holds.  [default: table]",
     ),
 )
+
+
+_AT_LEAST = click.IntRange
+_PAGE_OPTIONS = (
+    click.option(
+        "-l", "--limit", type=_AT_LEAST(1), default=10_000, show_default=True, help="Most rows."
+    ),
+    click.option(
+        "--offset", type=_AT_LEAST(0), default=0, show_default=True, help="Rows to pass over."
+    ),
+    click.option("--sort-by", default="id", show_default=True, help="A field of the records."),
+    click.option("--reverse-sort", is_flag=True, help="The last first."),
+)
+
+
+def paged(command: Callable[..., object]) -> Callable[..., object]:
+    """Let a command say which rows of a list it wants; it gets them as `page`."""
+
+    @wraps(command)
+    def with_page(
+        *args: object, limit: int, offset: int, sort_by: str, reverse_sort: bool, **values: object
+    ) -> object:
+        from slurmtorc.ports import Page
+
+        return command(*args, page=Page(offset, limit, sort_by, reverse_sort), **values)
+
+    for option in reversed(_PAGE_OPTIONS):
+        with_page = option(with_page)
+    return with_page
 
 
 class TorcCommand(click.Command):

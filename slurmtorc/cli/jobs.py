@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcGroup, pass_state
-from slurmtorc.cli.render import emit_json, emit_list, emit_record, emit_table, note, plain
+from slurmtorc.cli.context import State, TorcGroup, paged, pass_state
+from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
 from slurmtorc.errors import Conflict, NotFound
 from slurmtorc.model import JobStatus
 
 if TYPE_CHECKING:
-    from slurmtorc.model import Job, Result
+    from slurmtorc.model import Job
+    from slurmtorc.ports import Page
+    from slurmtorc.worker.paths import Stdio
 
 COMMAND_SHOWN = 60
 STATUS_WORDS = click.Choice([status.word for status in JobStatus])
@@ -29,48 +31,30 @@ def jobs() -> None:
 @jobs.command("list")
 @click.argument("workflow_id", type=int)
 @click.option("-s", "--status", type=STATUS_WORDS, multiple=True, help="Only these; repeatable.")
-@click.option("-l", "--limit", type=click.IntRange(min=1), default=10_000, show_default=True)
-@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--sort-by", default="id", show_default=True, help="A field of the job.")
-@click.option("--reverse-sort", is_flag=True)
+@paged
 @pass_state
-def list_(
-    state: State,
-    workflow_id: int,
-    status: tuple[str, ...],
-    limit: int,
-    offset: int,
-    sort_by: str,
-    reverse_sort: bool,
-) -> None:
+def list_(state: State, workflow_id: int, status: tuple[str, ...], page: Page) -> None:
     """List the jobs of a workflow.
 
     Example: torc jobs list 7 --status failed --status terminated
     """
     from slurmtorc.model import Job
-    from slurmtorc.ports import Page
 
     store = state.store
     store.progress(workflow_id)  # an unknown workflow is an error, not an empty list
     where = {"status": [JobStatus[word.upper()] for word in status]} if status else {}
-    page = Page(offset, limit, sort_by, reverse_sort)
     rows = store.rows(Job, page, workflow_id=workflow_id, **where)
-    if state.as_json:
-        emit_list("jobs", rows.items)
-        return
-    columns = ("ID", "Name", "Status", "Priority", "Attempt", "Command")
-    emit_table(f"Jobs of workflow {workflow_id}", columns, map(_row, rows.items), empty=_EMPTY)
-    if rows.has_more:
-        note(f"{len(rows.items)} of {rows.total_count}; the next ones: --offset {offset + limit}")
-
-
-_EMPTY = "No jobs found."
+    emit_rows(rows, _LISTING, of=f"workflow {workflow_id}", as_json=state.as_json)
 
 
 def _row(job: Job) -> tuple[object, ...]:
     command = " ".join(job.command.split())
     shown = command if len(command) <= COMMAND_SHOWN else command[: COMMAND_SHOWN - 1] + "…"
     return job.id, job.name, job.status.word, job.priority, job.attempt_id, shown
+
+
+_COLUMNS = ("ID", "Name", "Status", "Priority", "Attempt", "Command")
+_LISTING = Listing("Jobs", "jobs", _COLUMNS, _row)
 
 
 @jobs.command("get")
@@ -91,39 +75,64 @@ def get(state: State, job_id: int) -> None:
 @jobs.command("logs")
 @click.argument("job_id", type=int)
 @click.option("--stderr", "which", flag_value="stderr", help="Standard error instead.")
-@click.option("--stdout", "which", flag_value="stdout", default="stdout", hidden=True)
+@click.option(
+    "--stdout",
+    "which",
+    flag_value="stdout",
+    default="stdout",
+    help="Standard output (the default).",
+)
 @click.option("-a", "--attempt", type=click.IntRange(min=1), help="An attempt; else the last.")
 @click.option("--path", is_flag=True, help="Print where the file is instead of what is in it.")
 @pass_state
 def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool) -> None:
-    """Print what a job wrote, in its last attempt unless you say otherwise.
+    """Print what a job wrote, or has written so far if it runs.
+
+    Of its last attempt, unless you name another.
 
     Example: torc jobs logs 42 --stderr
     """
-    result = _result(state, job_id, attempt)
-    file = result.stdout_path if which == "stdout" else result.stderr_path
+    attempt, stdio = _running(state, job_id, attempt) or _ended(state, job_id, attempt)
+    file = stdio.stdout if which == "stdout" else stdio.stderr
     if file is None:
-        raise NotFound(f"attempt {result.attempt_id} of job {job_id} kept no {which}")
+        raise NotFound(f"attempt {attempt} of job {job_id} kept no {which}")
     if state.as_json:
-        emit_json({"job_id": job_id, "attempt_id": result.attempt_id, "path": file})
+        emit_json({"job_id": job_id, "attempt_id": attempt, "path": file})
     elif path:
         click.echo(file)
     else:
         _copy(Path(file))
 
 
-def _result(state: State, job_id: int, attempt: int | None) -> Result:
+def _ended(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio]:
+    """An attempt with a result, the last one if none is named, and where it wrote."""
     from slurmtorc.model import Job, Result
     from slurmtorc.ports import Page
+    from slurmtorc.worker.paths import Stdio
 
-    job = state.store.get(Job, job_id)
     where = {} if attempt is None else {"attempt_id": attempt}
     last = Page(limit=1, reverse_sort=True)
     found = state.store.rows(Result, last, job_id=job_id, superseded=False, **where).items
     if not found:
+        job = state.store.get(Job, job_id)
         which = "no attempt" if attempt is None else f"no attempt {attempt}"
         raise NotFound(f"{which} of job {job_id} has ended; it is {job.status.word}")
-    return found[0]
+    return found[0].attempt_id, Stdio(found[0].stdout_path, found[0].stderr_path)
+
+
+def _running(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio] | None:
+    """The attempt that runs now, and where its worker lets it write."""
+    from slurmtorc.model import ComputeNode, Job, Workflow
+    from slurmtorc.worker.paths import attempt_stem, stdio, stdio_mode
+
+    job = state.store.get(Job, job_id)
+    if job.status is not JobStatus.RUNNING or attempt not in {None, job.attempt_id}:
+        return None
+    workflow = state.store.get(Workflow, job.workflow_id)
+    node = state.store.get(ComputeNode, job.compute_node_id or 0)
+    stem = attempt_stem(workflow.id, job.id, workflow.run_id, job.attempt_id)
+    mode = stdio_mode(job.stdio, workflow.execution_config)
+    return job.attempt_id, stdio(node.output_dir, stem, mode)
 
 
 def _copy(path: Path) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcGroup, pass_state
-from slurmtorc.cli.render import emit_json, emit_list, emit_record, emit_table, plain
+from slurmtorc.cli.context import State, TorcGroup, paged, pass_state
+from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
 from slurmtorc.model import AllocationStatus, JobStatus
 
 if TYPE_CHECKING:
     from typing import Any
 
     from slurmtorc.model import Allocation, Result
+    from slurmtorc.ports import Page
 
 _UNSUCCESSFUL = [JobStatus.FAILED, JobStatus.TERMINATED, JobStatus.PENDING_FAILED]
 
@@ -30,11 +32,10 @@ def results() -> None:
 @click.argument("workflow_id", type=int)
 @click.option("-j", "--job-id", type=int, help="Of one job.")
 @click.option("-r", "--run-id", type=int, help="Of one run.")
-@click.option("--return-code", type=int)
+@click.option("--return-code", type=int, help="Only attempts that ended with it.")
 @click.option("--failed", is_flag=True, help="Only those that did not succeed.")
 @click.option("--all", "everything", is_flag=True, help="Superseded reports too.")
-@click.option("-l", "--limit", type=click.IntRange(min=1), default=10_000, show_default=True)
-@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True)
+@paged
 @pass_state
 def list_results(
     state: State,
@@ -44,15 +45,13 @@ def list_results(
     return_code: int | None,
     failed: bool,
     everything: bool,
-    limit: int,
-    offset: int,
+    page: Page,
 ) -> None:
     """List results, one for every attempt.
 
     Example: torc results list 7 --failed
     """
     from slurmtorc.model import Result
-    from slurmtorc.ports import Page
 
     state.store.progress(workflow_id)  # an unknown workflow is an error, not an empty list
     given = {"job_id": job_id, "run_id": run_id, "return_code": return_code}
@@ -61,15 +60,15 @@ def list_results(
         where["status"] = _UNSUCCESSFUL
     if not everything:
         where["superseded"] = False
-    rows = state.store.rows(Result, Page(offset, limit), workflow_id=workflow_id, **where)
-    if state.as_json:
-        emit_list("results", map(_result_json, rows.items))
-        return
-    columns = ("ID", "Job", "Name", "Run", "Attempt", "Code", "Status", "Ending", "Time",
-               "Peak memory", "CPU", "Node")  # fmt: skip
-    nodes = _nodes(state, workflow_id)
-    table = (_result_row(result, nodes) for result in rows.items)
-    emit_table(f"Results of workflow {workflow_id}", columns, table, empty="No results found.")
+    rows = state.store.rows(Result, page, workflow_id=workflow_id, **where)
+    nodes = {} if state.as_json else _nodes(state, workflow_id)
+    row = partial(_result_row, nodes=nodes)
+    listing = Listing("Results", "results", _RESULT, row, _result_json)
+    emit_rows(rows, listing, of=f"workflow {workflow_id}", as_json=state.as_json)
+
+
+_RESULT = ("ID", "Job", "Name", "Run", "Attempt", "Code", "Status", "Ending", "Time",
+           "Peak memory", "CPU", "Node")  # fmt: skip
 
 
 def _nodes(state: State, workflow_id: int) -> dict[int, str]:
@@ -115,14 +114,20 @@ def _result_json(result: Result) -> dict[str, Any]:
 
 @click.group("allocations", cls=TorcGroup)
 def allocations() -> None:
-    """The Slurm jobs that host workers (torc: scheduled compute nodes)."""
+    """The Slurm jobs that host workers.
+
+    torc's API calls them scheduled compute nodes.
+    """
 
 
 @allocations.command("list")
 @click.argument("workflow_id", type=int)
-@click.option("--status", type=click.Choice([s.value for s in AllocationStatus]))
+@click.option(
+    "--status", type=click.Choice([s.value for s in AllocationStatus]), help="Only these."
+)
+@paged
 @pass_state
-def list_allocations(state: State, workflow_id: int, status: str | None) -> None:
+def list_allocations(state: State, workflow_id: int, status: str | None, page: Page) -> None:
     """List the allocations of a workflow.
 
     Example: torc allocations list 7
@@ -131,14 +136,8 @@ def list_allocations(state: State, workflow_id: int, status: str | None) -> None
 
     state.store.progress(workflow_id)  # an unknown workflow is an error, not an empty list
     where = {"status": AllocationStatus(status)} if status else {}
-    rows = state.store.rows(Allocation, workflow_id=workflow_id, **where)
-    if state.as_json:
-        emit_list("scheduled_compute_nodes", rows.items)
-        return
-    columns = ("ID", "Slurm job", "Scheduler", "Nodes", "Status", "Reason", "Submitted")
-    title = f"Allocations of workflow {workflow_id}"
-    table = map(_allocation_row, rows.items)
-    emit_table(title, columns, table, empty="No allocations found.")
+    rows = state.store.rows(Allocation, page, workflow_id=workflow_id, **where)
+    emit_rows(rows, _ALLOCATIONS, of=f"workflow {workflow_id}", as_json=state.as_json)
 
 
 def _allocation_row(allocation: Allocation) -> tuple[object, ...]:
@@ -153,6 +152,10 @@ def _allocation_row(allocation: Allocation) -> tuple[object, ...]:
         allocation.reason,
         iso_time(allocation.submitted_at),
     )
+
+
+_ALLOCATION = ("ID", "Slurm job", "Scheduler", "Nodes", "Status", "Reason", "Submitted")
+_ALLOCATIONS = Listing("Allocations", "scheduled_compute_nodes", _ALLOCATION, _allocation_row)
 
 
 @allocations.command("get")

@@ -6,14 +6,16 @@ import dataclasses
 import json
 import sys
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from rich.console import Console
+
+    from slurmtorc.ports import Rows
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -29,10 +31,30 @@ def emit_json(value: Any) -> None:
     click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
-def emit_list(resource: str, items: Iterable[Any]) -> None:
-    """Print a list as torc's clients of every version expect it: under both keys."""
-    rows = [plain(item) for item in items]
-    emit_json({"items": rows, resource: rows})
+class Listing(NamedTuple):
+    """How the records of one kind are listed."""
+
+    name: str
+    resource: str
+    """Their key in JSON, beside `items`: torc's clients of every version find the list."""
+    columns: Sequence[str]
+    row: Callable[[Any], Sequence[Any]]
+    record: Callable[[Any], Any] = lambda record: record
+    """What JSON holds of a record."""
+
+
+def emit_rows(rows: Rows[Any], listing: Listing, *, of: str = "", as_json: bool) -> None:
+    """Print one page of a list, and say what follows it."""
+    if as_json:
+        items = [plain(listing.record(record)) for record in rows.items]
+        emit_json({"items": items, listing.resource: items})
+    else:
+        title = f"{listing.name} of {of}" if of else listing.name
+        empty = f"No {listing.name.lower()} found."
+        emit_table(title, listing.columns, map(listing.row, rows.items), empty=empty)
+    if rows.has_more:
+        seen = rows.offset + len(rows.items)
+        note(f"rows up to {seen} of {rows.total_count}; the next ones: --offset {seen}")
 
 
 def plain(value: Any) -> Any:

@@ -39,7 +39,7 @@ def _cluster(directory: str | None) -> Cluster:
 
 @click.group(cls=TorcGroup, short_help="A throw-away Slurm cluster on this machine.")
 def sandbox() -> None:
-    """A real, throw-away Slurm cluster on this machine.
+    """A throw-away Slurm cluster on this machine.
 
     MUNGE, MariaDB, slurmdbd, slurmctld and several slurmd run in one directory, as root or as an
     ordinary user, without systemd; nothing outside that directory is changed.

@@ -19,11 +19,6 @@ FORMATS = ("yaml", "json", "json5", "toml", "kdl")
 _FILE = click.argument("file", metavar="FILE")
 
 
-def _examples(*lines: str) -> str:
-    """The end of a command's help; click keeps its lines as they are."""
-    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
-
-
 @click.group(cls=TorcGroup)
 def spec() -> None:
     """Check, expand and describe workflow files.
@@ -33,12 +28,7 @@ def spec() -> None:
     """
 
 
-@spec.command(
-    epilog=_examples(
-        "torc spec check workflow.yaml",
-        "torc -f json spec check workflow.yaml | jq '.faults[]'",
-    )
-)
+@spec.command()
 @_FILE
 @pass_state
 def check(state: State, file: str) -> int:
@@ -46,6 +36,8 @@ def check(state: State, file: str) -> int:
 
     Faults go to standard error, as FILE:LINE:COLUMN. The exit status is 1 if one of them is an
     error; warnings alone leave it 0.
+
+    Example: torc spec check workflow.yaml -f json
     """
     checked = _checked(file)
     for line in lines(file, checked.faults):
@@ -64,23 +56,20 @@ def check(state: State, file: str) -> int:
     return int(errors > 0)
 
 
-@spec.command(epilog=_examples("torc spec schema > torc.schema.json"))
+@spec.command()
 def schema() -> None:
     """Print the JSON Schema of workflow files.
 
     Editors use it to complete and to check while you type.
+
+    Example: torc spec schema > torc.schema.json
     """
     from slurmtorc import spec as specs
 
     render.emit_json(specs.schema())
 
 
-@spec.command(
-    epilog=_examples(
-        "torc spec expand sweep.yaml",
-        "torc spec expand sweep.kdl --to json | jq '.jobs | length'",
-    )
-)
+@spec.command()
 @_FILE
 @click.option(
     "--to",
@@ -93,6 +82,8 @@ def expand(file: str, form: str | None) -> None:
 
     One entry for each copy, names instead of patterns, paths instead of templates. The result is a
     workflow file too.
+
+    Example: torc spec expand sweep.kdl --to json
     """
     from slurmtorc import spec as specs
 

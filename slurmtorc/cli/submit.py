@@ -36,7 +36,9 @@ _IGNORE_MISSING = click.option(
 @_IGNORE_MISSING
 @pass_state
 def submit(state: State, workflow: str, output_dir: str | None, ignore_missing_data: bool) -> None:
-    """Submit a workflow by its own schedulers and schedule_nodes actions.
+    """Submit a workflow by its own schedulers and actions.
+
+    Its schedule_nodes actions ask for allocations of its slurm_schedulers.
 
     Every action whose trigger holds is executed now; later ones are executed by workers and by
     `torc watch`. A workflow without any is planned by `torc submit-slurm`.
@@ -171,7 +173,7 @@ def submit_slurm(
     output_dir: str | None,
     ignore_missing_data: bool,
 ) -> None:
-    """Plan Slurm allocations for a workflow, create it, and submit them.
+    """Plan Slurm allocations for a workflow, and submit.
 
     Jobs are grouped by requirement and dependency level; each group gets allocations of the
     right size and length, asked for when its jobs are ready.

@@ -29,7 +29,9 @@ log = logging.getLogger("slurmtorc.cli.worker")
 @click.argument("allocation_id", type=int)
 @pass_state
 def worker(state: State, allocation_id: int) -> None:
-    """Claim and run jobs on this node until there is nothing more to do.
+    """Work in an allocation (started by the batch script).
+
+    Claims and runs jobs on this node until there is nothing more to do.
 
     The batch script of an allocation starts one worker on each node; people rarely do.
 

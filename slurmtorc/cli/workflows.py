@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, TorcGroup, pass_state
-from slurmtorc.cli.render import emit_json, emit_list, emit_record, emit_table, note, plain
+from slurmtorc.cli.context import State, TorcCommand, TorcGroup, paged, pass_state
+from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 
 if TYPE_CHECKING:
     from slurmtorc.model import Workflow
+    from slurmtorc.ports import Page
 
 NOT_COMPLETE = 1
 
@@ -40,7 +41,9 @@ def create(state: State, file: str) -> None:
 @click.argument("workflow_id", type=int)
 @pass_state
 def status(state: State, workflow_id: int) -> None:
-    """How far a workflow is: its jobs by status, and what failed.
+    """How far a workflow is.
+
+    Its jobs by status, its allocations, and what failed.
 
     Example: torc status 7
     """
@@ -53,7 +56,9 @@ def status(state: State, workflow_id: int) -> None:
 @click.argument("workflow_id", type=int)
 @pass_state
 def cancel(state: State, workflow_id: int) -> None:
-    """Cancel a workflow: its workers end their jobs, its Slurm allocations are canceled.
+    """Cancel a workflow and its Slurm allocations.
+
+    Its workers end their running jobs; jobs that wait never start.
 
     Example: torc cancel 7
     """
@@ -89,36 +94,19 @@ def workflows() -> None:
 @workflows.command("list")
 @click.option("-u", "--user", help="Workflows of this user only.")
 @click.option("--all-users", is_flag=True, help="Workflows of all users.")
-@click.option("-l", "--limit", type=click.IntRange(min=1), default=10_000, show_default=True)
-@click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--sort-by", default="id", show_default=True, help="A field of the workflow.")
-@click.option("--reverse-sort", is_flag=True)
+@paged
 @pass_state
-def list_(
-    state: State,
-    user: str | None,
-    all_users: bool,
-    limit: int,
-    offset: int,
-    sort_by: str,
-    reverse_sort: bool,
-) -> None:
+def list_(state: State, user: str | None, all_users: bool, page: Page) -> None:
     """List workflows: yours, unless you say otherwise.
 
     Example: torc workflows list --all-users -f json
     """
     from slurmtorc.cli.run import caller
     from slurmtorc.model import Workflow
-    from slurmtorc.ports import Page
 
     where = {} if all_users else {"user": user or caller()}
-    page = Page(offset, limit, sort_by, reverse_sort)
     rows = state.store.rows(Workflow, page, is_archived=False, **where)
-    if state.as_json:
-        emit_list("workflows", rows.items)
-        return
-    columns = ("ID", "User", "Name", "Description", "Project", "Run", "Created")
-    emit_table("Workflows", columns, map(_row, rows.items), empty="No workflows found.")
+    emit_rows(rows, _LISTING, as_json=state.as_json)
 
 
 def _row(workflow: Workflow) -> tuple[object, ...]:
@@ -133,6 +121,10 @@ def _row(workflow: Workflow) -> tuple[object, ...]:
         workflow.run_id,
         iso_time(workflow.timestamp),
     )
+
+
+_COLUMNS = ("ID", "User", "Name", "Description", "Project", "Run", "Created")
+_LISTING = Listing("Workflows", "workflows", _COLUMNS, _row)
 
 
 @workflows.command("get")

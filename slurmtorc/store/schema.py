@@ -242,6 +242,7 @@ compute_node = Table(
     _number("num_gpus", 0),
     _number("num_nodes", 1),
     _word("compute_node_type"),
+    _word("output_dir"),
     _of("allocation", on_delete="SET NULL"),
     _optional_id("scheduler_config_id"),
     Column("slurm_job_id", BigInteger),

@@ -37,7 +37,7 @@ def employ(ports: Ports, workflow: Workflow, offer: Offer) -> Worker:
     """Register a worker and build it. Raises Conflict for one that is not wanted."""
     around = surroundings(workflow, offer.output_dir, ports.store.url)
     _make_folders(around.output_dir)
-    record = ports.store.register(_record(ports, workflow, offer))
+    record = ports.store.register(_record(ports, around, offer))
     station = Station(node=record, whole=whole(offer.node, offer.allocation), gpus=offer.node.gpus)
     return Worker(ports, station, around, offer.conduct)
 
@@ -95,11 +95,11 @@ def _make_folders(output_dir: str) -> None:
         raise Conflict(f"{message}; name another with --output-dir") from error
 
 
-def _record(ports: Ports, workflow: Workflow, offer: Offer) -> ComputeNode:
+def _record(ports: Ports, around: Surroundings, offer: Offer) -> ComputeNode:
     node, allocation = offer.node, offer.allocation
     me = process_of(os.getpid())
     return ComputeNode(
-        workflow_id=workflow.id,
+        workflow_id=around.workflow.id,
         hostname=node.hostname,
         pid=os.getpid(),
         pid_start=me.start_ticks if me else None,
@@ -108,6 +108,7 @@ def _record(ports: Ports, workflow: Workflow, offer: Offer) -> ComputeNode:
         memory_bytes=node.memory_bytes,
         num_gpus=len(node.gpus),
         compute_node_type="slurm" if allocation else "local",
+        output_dir=around.output_dir,
         allocation_id=allocation.id if allocation else None,
         scheduler_config_id=allocation.scheduler_config_id if allocation else None,
         slurm_job_id=node.slurm_job_id,

@@ -87,7 +87,11 @@ class LocalLauncher:
         if key not in self._running:
             return
         number = signal.SIGKILL if hard else signal.SIGTERM
-        for pid in self._monitor.members(key) | {self._running[key].pid}:
+        strays = self._monitor.strays(key)  # looked up while their parents still live
+        with contextlib.suppress(ProcessLookupError):
+            # All at once: a shell told after its child would go on to its next command.
+            os.killpg(self._running[key].pid, number)
+        for pid in strays:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 

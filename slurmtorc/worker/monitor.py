@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ class _Track:
     last_look: float = 0.0
     last_memory: int = 0
     last_cpu: float = 0.0
-    members: set[int] = field(default_factory=set)
 
     def see(self, now: float, memory: int, cpu_seconds: float) -> None:
         """One more sample."""
@@ -93,15 +92,15 @@ class Monitor:
         trees = _trees(processes(), {track.pid: key for key, track in self._tracks.items()})
         for key, members in trees.items():
             track = self._tracks[key]
-            track.members = {process.pid for process in members}
             memory = sum(process.memory for process in members)
             track.see(now, memory, sum(process.cpu_seconds for process in members))
         return {key: track.last_memory for key, track in self._tracks.items() if track.looks}
 
-    def members(self, key: int) -> set[int]:
-        """Pids of a job's process tree now."""
-        tree = _trees(processes(), {self._tracks[key].pid: key})
-        return {process.pid for process in tree.get(key, ())}
+    def strays(self, key: int) -> list[int]:
+        """Pids of a job's process tree that are not in its leader's process group."""
+        leader = self._tracks[key].pid
+        tree = _trees(processes(), {leader: key}).get(key, ())
+        return [process.pid for process in tree if process.group != leader]
 
     def end(self, key: int, now: float, rusage: resource.struct_rusage) -> Usage:
         """The process has ended; the account of all of it."""
@@ -132,6 +131,7 @@ class Process(NamedTuple):
 
     pid: int
     parent: int
+    group: int
     session: int
     cpu_seconds: float
     memory: int
@@ -160,9 +160,9 @@ def process_of(pid: int) -> Process | None:
     if values[0] in {b"Z", b"X"}:
         return None
     cpu = sum(int(value) for value in values[11:15]) / _TICKS  # with its waited-for children
-    return Process(
-        pid, int(values[1]), int(values[3]), cpu, int(values[21]) * _PAGE, int(values[19])
-    )
+    parent, group, session = (int(value) for value in values[1:4])
+    memory, start_ticks = int(values[21]) * _PAGE, int(values[19])
+    return Process(pid, parent, group, session, cpu, memory, start_ticks)
 
 
 def _trees(everything: Iterable[Process], roots: Mapping[int, int]) -> dict[int, list[Process]]:

@@ -38,8 +38,7 @@ FILES = {
     "unknown_dependency.yaml": (JOB + ", depends_on: [b]}]\n", "depends_on", "'b'"),
     "typo.yaml": (JOB + ", comand: x}]\n", "comand", "command"),
     "cycle.yaml": (
-        "name: w\njobs:\n- {name: a, command: x, depends_on: [b]}\n"
-        "- {name: b, command: x, depends_on: [a]}\n",
+        JOB + ", depends_on: [b]}, {name: b, command: x, depends_on: [a]}]\n",
         "a -> b -> a",
         "cycle",
     ),

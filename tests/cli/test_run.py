@@ -227,6 +227,17 @@ def _active(store: SqlStore) -> list[int]:
     return [node.id for node in store.rows(ComputeNode, is_active=True).items]
 
 
+def test_the_output_of_a_running_job_can_be_read(torc: Torc) -> None:
+    torc.write("w.yaml", 'name: w\njobs: [{name: a, command: "echo so far; sleep 60"}]\n')
+    process = torc.start("run", "w.yaml", "--output-dir", "elsewhere")
+    path = torc.folder / "elsewhere/job_stdio/job_wf1_j1_r1_a1.o"
+    wait_until(lambda: path.exists() and path.read_text() != "", "the job writes")
+    assert torc("jobs", "logs", "1").out == "so far\n"
+    assert "no attempt 2" in torc("jobs", "logs", "1", "-a", "2", code=1).one_line()
+    stop(process, signal.SIGTERM)
+    assert torc("jobs", "logs", "1", "-a", "1").out == "so far\n"
+
+
 def test_a_second_ctrl_c_kills(torc: Torc) -> None:
     command = "trap '' TERM INT; touch up; while :; do sleep 0.1; done"
     torc.write("w.yaml", f'name: w\njobs: [{{name: a, command: "{command}"}}]\n')

@@ -211,15 +211,6 @@ def test_the_schema_is_json_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert "jobs" in schema["required"]
 
 
-@pytest.mark.parametrize("command", ["check", "schema", "expand"])
-def test_every_command_has_help_with_an_example(
-    capsys: pytest.CaptureFixture[str], command: str
-) -> None:
-    status, out, _ = run(capsys, "spec", command, "--help")
-    assert status == 0
-    assert f"  torc spec {command}" in out or f" spec {command} " in out.partition("Examples:")[2]
-
-
 def test_usage_errors_end_with_2(capsys: pytest.CaptureFixture[str], good: str) -> None:
     assert run(capsys, "spec", "check")[0] == 2
     assert run(capsys, "spec", "expand", good, "--to", "xml")[0] == 2

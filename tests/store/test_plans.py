@@ -38,13 +38,8 @@ def plans(store: SqlStore, executed: list[tuple[str, Any]]) -> list[tuple[str, s
     return found
 
 
-def test_no_verb_scans_a_table(watched: tuple[SqlStore, list[tuple[str, Any]]]) -> None:
-    store, executed = watched
-    jobs = [a_job(f"j{i}", requirement=i % 2) for i in range(20)]
-    jobs += [a_job(f"k{i}", i, after=(0,)) for i in range(20)]
-    needs = [a_need("a"), a_need("b", num_cpus=2)]
-    workflow_id, node = begin(store, a_draft(*jobs, requirements=needs, barriers=[(0, 1, 2)]))
-    executed.clear()
+def use_every_verb(store: SqlStore, workflow_id: int, node: int) -> None:
+    """What the worker, the watch and the status page ask of a store."""
     claims = store.claim(node, PLENTY, 12)
     store.claim_next(node, 2)
     store.start(node, [claim.job_id for claim in claims])
@@ -57,6 +52,16 @@ def test_no_verb_scans_a_table(watched: tuple[SqlStore, list[tuple[str, Any]]]) 
     store.rows(Job, workflow_id=workflow_id, status=JobStatus.FAILED)
     store.dependencies([claim.job_id for claim in claims])
     store.give_up(node, [1, 2])
+
+
+def test_no_verb_scans_a_table(watched: tuple[SqlStore, list[tuple[str, Any]]]) -> None:
+    store, executed = watched
+    jobs = [a_job(f"j{i}", requirement=i % 2) for i in range(20)]
+    jobs += [a_job(f"k{i}", i, after=(0,)) for i in range(20)]
+    needs = [a_need("a"), a_need("b", num_cpus=2)]
+    workflow_id, node = begin(store, a_draft(*jobs, requirements=needs, barriers=[(0, 1, 2)]))
+    executed.clear()
+    use_every_verb(store, workflow_id, node)
     seen = plans(store, executed)
     assert len(seen) > 30
     scans = [(statement, line) for statement, line in seen if line.startswith(SCANNED)]

@@ -267,6 +267,7 @@ def _workers() -> None:
         sa.Column("num_gpus", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("num_nodes", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("compute_node_type", sa.Text(), nullable=False),
+        sa.Column("output_dir", sa.Text(), nullable=False),
         sa.Column("allocation_id", Id, nullable=True),
         sa.Column("scheduler_config_id", Id, nullable=True),
         sa.Column("slurm_job_id", sa.BigInteger(), nullable=True),
