@@ -13,6 +13,7 @@ import pytest
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torc import Torc
@@ -146,46 +147,53 @@ def test_a_store_made_by_a_newer_version(torc: Torc) -> None:
     assert "newer version" in torc("run", "hello.yaml", code=1).one_line()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
-def test_a_full_disk_leaves_the_store_as_it_was(torc: Torc, tmp_path: Path) -> None:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes a disk of a size; its folder."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], check=True)
-    try:
-        url = f"sqlite:///{disk}/torc.db"
-        torc("create", torc.write("hello.yaml", HELLO), "--url", url)
-        many = HELLO.replace("name: a", "name: 'a{i}'").replace(
-            "}]", ', parameters: {i: "1:9999"}}]'
-        )
-        said = torc("create", torc.write("many.yaml", many), "--url", url, code=1).one_line()
-        assert "disk is full; make room" in said
-        store = SqlStore(url)
-        assert store.progress(1).total == 1
-        store.close()
-    finally:
+
+    def mounted(size: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"a small disk needs the right to mount one: {done.stderr.strip()}")
+        return disk
+
+    yield mounted
+    if disk.is_mount():
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="mounting a small disk needs root")
-def test_a_worker_waits_for_room_on_a_full_disk_and_goes_on(torc: Torc, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_store_as_it_was(
+    torc: Torc, small_disk: Callable[[str], Path]
+) -> None:
+    url = f"sqlite:///{small_disk('600k')}/torc.db"
+    torc("create", torc.write("hello.yaml", HELLO), "--url", url)
+    many = HELLO.replace("name: a", "name: 'a{i}'").replace("}]", ', parameters: {i: "1:9999"}}]')
+    said = torc("create", torc.write("many.yaml", many), "--url", url, code=1).one_line()
+    assert "disk is full; make room" in said
+    store = SqlStore(url)
+    assert store.progress(1).total == 1
+    store.close()
+
+
+def test_a_worker_waits_for_room_on_a_full_disk_and_goes_on(
+    torc: Torc, small_disk: Callable[[str], Path]
+) -> None:
     """Nothing is lost: the result is stored once there is room again."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=True)
-    try:
-        url = f"sqlite:///{disk}/torc.db"
-        command = f"dd if=/dev/zero of={disk}/ballast bs=64k 2>/dev/null; sleep 1"
-        after = f"sleep 2; rm {disk}/ballast"
-        jobs = [f'{{name: fill, command: "{command}"}}', f'{{name: clear, command: "{after}"}}']
-        torc.write("w.yaml", f"name: w\njobs: [{', '.join(jobs)}]\n")
-        done = torc("run", "w.yaml", "--url", url, "--max-parallel-jobs", "2")
-        assert "Traceback" not in done.err
-        store = SqlStore(url)
-        assert store.progress(1).is_complete
-        assert store.progress(1).unsuccessful == 0
-        store.close()
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+    disk = small_disk("2m")
+    url = f"sqlite:///{disk}/torc.db"
+    command = f"dd if=/dev/zero of={disk}/ballast bs=64k 2>/dev/null; sleep 1"
+    after = f"sleep 2; rm {disk}/ballast"
+    jobs = [f'{{name: fill, command: "{command}"}}', f'{{name: clear, command: "{after}"}}']
+    torc.write("w.yaml", f"name: w\njobs: [{', '.join(jobs)}]\n")
+    done = torc("run", "w.yaml", "--url", url, "--max-parallel-jobs", "2")
+    assert "Traceback" not in done.err
+    store = SqlStore(url)
+    assert store.progress(1).is_complete
+    assert store.progress(1).unsuccessful == 0
+    store.close()
 
 
 def test_an_output_folder_that_cannot_be_made(torc: Torc) -> None:
