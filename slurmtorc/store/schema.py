@@ -1,4 +1,4 @@
-"""Every table. Column names are the field names of the records in model.py.
+"""Every table. Column names are the field names of the records in model/.
 
 Times are epoch seconds, sizes bytes, durations seconds. Ids of tables that are filled in bulk
 come from `id_block`, so that links can be written without asking back; the others count

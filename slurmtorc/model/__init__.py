@@ -1,0 +1,96 @@
+"""The records everything else speaks of. Frozen values; no behaviour beyond naming.
+
+Units: memory in bytes, durations in seconds, moments in epoch seconds, CPU load in percent of
+one CPU. `id` and `workflow_id` are 0 until a store has given them out. Field names are the
+store's column names and, where torc has the field, torc's.
+"""
+
+from __future__ import annotations
+
+from slurmtorc.model.clusters import (
+    AccountingEntry,
+    Partition,
+    QueueEntry,
+    Site,
+)
+from slurmtorc.model.drafts import (
+    Draft,
+    DraftAction,
+    DraftJob,
+)
+from slurmtorc.model.records import (
+    DEFAULT_REQUIREMENT,
+    Action,
+    Allocation,
+    ComputeNode,
+    Event,
+    FailureHandler,
+    File,
+    Job,
+    ResourceRequirements,
+    Result,
+    SlurmScheduler,
+    UserData,
+    Workflow,
+)
+from slurmtorc.model.running import (
+    Capacity,
+    Claim,
+    ExecutionConfig,
+    Outlook,
+    Progress,
+    Report,
+)
+from slurmtorc.model.words import (
+    COMPLETE,
+    OPEN,
+    TERMINAL,
+    UNSUCCESSFUL,
+    ActionType,
+    AllocationStatus,
+    Ending,
+    JobStatus,
+    SlurmState,
+    StdioMode,
+    TriggerType,
+)
+
+__all__ = [
+    "COMPLETE",
+    "DEFAULT_REQUIREMENT",
+    "OPEN",
+    "TERMINAL",
+    "UNSUCCESSFUL",
+    "AccountingEntry",
+    "Action",
+    "ActionType",
+    "Allocation",
+    "AllocationStatus",
+    "Capacity",
+    "Claim",
+    "ComputeNode",
+    "Draft",
+    "DraftAction",
+    "DraftJob",
+    "Ending",
+    "Event",
+    "ExecutionConfig",
+    "FailureHandler",
+    "File",
+    "Job",
+    "JobStatus",
+    "Outlook",
+    "Partition",
+    "Progress",
+    "QueueEntry",
+    "Report",
+    "ResourceRequirements",
+    "Result",
+    "Site",
+    "SlurmScheduler",
+    "SlurmState",
+    "StdioMode",
+    "TriggerType",
+    "UserData",
+    "Workflow",
+]

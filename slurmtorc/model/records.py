@@ -1,0 +1,257 @@
+"""The records of the store: one class per table, one field per column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slurmtorc.model.words import AllocationStatus, JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from slurmtorc.model.words import ActionType, Ending, TriggerType
+
+
+DEFAULT_REQUIREMENT = "default"
+"""The requirement every workflow has, for jobs that name none. It is never enforced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workflow:
+    """What one spec file creates."""
+
+    id: int = 0
+    name: str
+    user: str = ""
+    description: str | None = None
+    project: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    env: Mapping[str, str] | None = None
+    """Exported to every job; a job's own `env` wins."""
+    timestamp: float = 0.0
+    run_id: int = 0
+    is_canceled: bool = False
+    is_archived: bool = False
+    use_pending_failed: bool = False
+    enable_ro_crate: bool = False
+    submission_directory: str | None = None
+    """Absolute; jobs run here and relative paths start here."""
+    execution_config: Mapping[str, Any] | None = None
+    resource_monitor_config: Mapping[str, Any] | None = None
+    slurm_defaults: Mapping[str, Any] | None = None
+    dynamic_jobs: Mapping[str, Any] | None = None
+    access_groups: tuple[str, ...] | None = None
+    jobs_sort_method: str | None = None
+    compute_node_expiration_buffer_seconds: int | None = None
+    compute_node_wait_for_new_jobs_seconds: int = 90
+    compute_node_ignore_workflow_completion: bool = False
+    compute_node_wait_for_healthy_database_minutes: int = 20
+    compute_node_min_time_for_new_jobs_seconds: int = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRequirements:
+    """What a job needs, per node."""
+
+    id: int = 0
+    workflow_id: int = 0
+    name: str
+    num_cpus: int = 1
+    num_gpus: int = 0
+    num_nodes: int = 1
+    memory: str = "1m"
+    """As written; `memory_bytes` is its value."""
+    runtime: str = "PT1M"
+    """As written; `runtime_s` is its value."""
+    memory_bytes: int = 1024**2
+    runtime_s: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmScheduler:
+    """A named request shape for allocations."""
+
+    id: int = 0
+    workflow_id: int = 0
+    name: str
+    account: str
+    nodes: int = 1
+    walltime: str = "01:00:00"
+    partition: str | None = None
+    qos: str | None = None
+    mem: str | None = None
+    gres: str | None = None
+    tmp: str | None = None
+    ntasks_per_node: int | None = None
+    cpus_per_task: int | None = None
+    """CPUs per node for the worker and its jobs; None leaves it to the partition."""
+    extra: str | None = None
+    serialize_allocations: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailureHandler:
+    """Rules from exit codes to retries, as written in the spec."""
+
+    id: int = 0
+    workflow_id: int = 0
+    name: str
+    rules: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file that jobs read or write."""
+
+    id: int = 0
+    workflow_id: int = 0
+    name: str
+    path: str
+    st_mtime: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserData:
+    """A JSON value that jobs read or write through the store."""
+
+    id: int = 0
+    workflow_id: int = 0
+    name: str
+    data: Any = None
+    is_ephemeral: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """The workflow's unit of work. Never a Slurm job."""
+
+    id: int = 0
+    workflow_id: int = 0
+    name: str
+    command: str
+    invocation_script: str | None = None
+    status: JobStatus = JobStatus.UNINITIALIZED
+    priority: int = 0
+    resource_requirements_id: int | None = None
+    scheduler_id: int | None = None
+    failure_handler_id: int | None = None
+    cancel_on_blocking_job_failure: bool = True
+    supports_termination: bool = False
+    env: Mapping[str, str] | None = None
+    stdio: Mapping[str, Any] | None = None
+    attempt_id: int = 1
+    origin: str | None = None
+    """None as written in the spec; 'retry' or 'spawn' otherwise."""
+    compute_node_id: int | None = None
+    """The worker that holds the job, while it is pending or running."""
+    start_time: float | None = None
+    ready_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one attempt came to."""
+
+    id: int = 0
+    workflow_id: int = 0
+    job_id: int
+    job_name: str = ""
+    run_id: int
+    attempt_id: int
+    compute_node_id: int | None = None
+    return_code: int
+    status: JobStatus
+    ending: Ending
+    start_time: float | None = None
+    completion_time: float
+    exec_time_s: float
+    peak_memory_bytes: int | None = None
+    avg_memory_bytes: int | None = None
+    peak_cpu_percent: float | None = None
+    avg_cpu_percent: float | None = None
+    stdout_path: str | None = None
+    stderr_path: str | None = None
+    stderr_tail: str | None = None
+    superseded: bool = False
+    """A late report of an attempt that had been given up; kept, never applied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """`run_commands` or `schedule_nodes`, fired once its trigger condition holds."""
+
+    id: int = 0
+    workflow_id: int = 0
+    trigger_type: TriggerType
+    action_type: ActionType
+    action_config: Mapping[str, Any]
+    trigger_count: int = 0
+    required_triggers: int = 1
+    executed: bool = False
+    executed_at: float | None = None
+    executed_by: int | None = None
+    persistent: bool = False
+    is_recovery: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """One Slurm job that hosts workers (torc's API: scheduled compute node)."""
+
+    id: int = 0
+    workflow_id: int = 0
+    scheduler_config_id: int | None = None
+    scheduler_id: int | None = None
+    """Slurm's job id, once known."""
+    scheduler_type: str = "slurm"
+    status: AllocationStatus = AllocationStatus.INTENDED
+    token: str = ""
+    """Unique; the Slurm job name's suffix and its comment."""
+    nodes: int = 1
+    max_parallel_jobs: int | None = None
+    output_dir: str = ""
+    created_at: float = 0.0
+    submitted_at: float | None = None
+    ended_at: float | None = None
+    reason: str | None = None
+    """Why it is complete, when that needs saying: refused, canceled, surplus."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeNode:
+    """The row of one worker: a process that claims and launches jobs on a node."""
+
+    id: int = 0
+    workflow_id: int = 0
+    hostname: str
+    pid: int
+    pid_start: int | None = None
+    """When the kernel started it (clock ticks since boot): with pid it names one process."""
+    start_time: float = 0.0
+    heartbeat: float = 0.0
+    lease_until: float = 0.0
+    """After this moment, with no renewal, the worker counts as gone."""
+    end_time: float | None = None
+    is_active: bool = True
+    num_cpus: int
+    memory_bytes: int
+    num_gpus: int = 0
+    num_nodes: int = 1
+    compute_node_type: str = "local"
+    output_dir: str = ""
+    """Absolute; its jobs write in a folder of it."""
+    allocation_id: int | None = None
+    scheduler_config_id: int | None = None
+    slurm_job_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened, committed together with what it tells of."""
+
+    id: int = 0
+    workflow_id: int = 0
+    timestamp: float = 0.0
+    type: str
+    data: Mapping[str, Any]
