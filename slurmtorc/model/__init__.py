@@ -23,6 +23,7 @@ from slurmtorc.model.records import (
     Action,
     Allocation,
     ComputeNode,
+    Decision,
     Event,
     FailureHandler,
     File,
@@ -30,7 +31,9 @@ from slurmtorc.model.records import (
     ResourceRequirements,
     Result,
     SlurmScheduler,
+    SlurmStats,
     UserData,
+    WatchState,
     Workflow,
 )
 from slurmtorc.model.running import (
@@ -69,6 +72,7 @@ __all__ = [
     "Capacity",
     "Claim",
     "ComputeNode",
+    "Decision",
     "Draft",
     "DraftAction",
     "DraftJob",
@@ -89,8 +93,10 @@ __all__ = [
     "Site",
     "SlurmScheduler",
     "SlurmState",
+    "SlurmStats",
     "StdioMode",
     "TriggerType",
     "UserData",
+    "WatchState",
     "Workflow",
 ]

@@ -36,6 +36,7 @@ class Claim:
     command: str
     invocation_script: str | None
     attempt_id: int
+    spared_attempts: int
     env: Mapping[str, str] | None
     stdio: Mapping[str, Any] | None
     failure_handler_id: int | None
@@ -67,6 +68,8 @@ class Report:
     """(file id, modification time) of the outputs found."""
     again: bool = False
     """The attempt is recorded, and the job goes back to ready as its next attempt."""
+    spared: bool = False
+    """This attempt does not count against its handler's max_retries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from slurmtorc.store.schema import metadata
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Oldest first; each has a file in migrations/versions/."""
 
 HEAD = REVISIONS[-1]
