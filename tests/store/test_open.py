@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from slurmtorc.errors import StoreError, StoreFull, StoreRefused, StoreTooNew, StoreUnavailable
 from slurmtorc.store import migrate, place
 from slurmtorc.store.dialect import dialect_for
-from slurmtorc.store.schema import metadata
+from slurmtorc.store.schema import TABLES
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
