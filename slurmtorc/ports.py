@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AccountingEntry,
         Action,
         Allocation,
+        Backlog,
         Capacity,
         Claim,
         ComputeNode,
@@ -204,6 +205,12 @@ class Store(Protocol):
 
     def note_decisions(self, decisions: Sequence[Decision]) -> None:
         """Record what was decided, with the reasons and the numbers."""
+
+    def suspect(self, workflow_ids: Collection[int]) -> None:
+        """Note since when the leases of active workers have been seen run out."""
+
+    def backlog(self, workflow_id: int) -> Backlog:
+        """Ready jobs, and those among them that nobody has asked nodes for."""
 
     def observe(self, seen: Sequence[Allocation]) -> None:
         """Store what is believed of allocations: their fields from `slurm_state` on.

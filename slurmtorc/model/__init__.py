@@ -37,6 +37,7 @@ from slurmtorc.model.records import (
     Workflow,
 )
 from slurmtorc.model.running import (
+    Backlog,
     Capacity,
     Claim,
     ExecutionConfig,
@@ -69,6 +70,7 @@ __all__ = [
     "ActionType",
     "Allocation",
     "AllocationStatus",
+    "Backlog",
     "Capacity",
     "Claim",
     "ComputeNode",

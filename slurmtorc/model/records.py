@@ -258,6 +258,8 @@ class ComputeNode:
     allocation_id: int | None = None
     scheduler_config_id: int | None = None
     slurm_job_id: int | None = None
+    missed_since: float | None = None
+    """Since when watches have seen its lease run out; None again when it is renewed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,6 +103,17 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """Jobs that are ready and wait for a worker."""
+
+    ready: int = 0
+    retries: int = 0
+    """Those of them that no allocation was planned for: retried or spawned."""
+    oldest_retry: float | None = None
+    """Since when the first of these has been ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """What may still happen in a workflow's run."""
 

@@ -221,6 +221,7 @@ compute_node = Table(
     of("allocation", on_delete="SET NULL"),
     optional_id("scheduler_config_id"),
     Column("slurm_job_id", BigInteger),
+    moment("missed_since"),
     Index(None, "workflow_id"),
     Index(None, "allocation_id"),
     sqlite_autoincrement=True,

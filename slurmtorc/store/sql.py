@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from slurmtorc.model import (
         Action,
         Allocation,
+        Backlog,
         Capacity,
         Claim,
         ComputeNode,
@@ -308,6 +309,15 @@ class SqlStore:
         """Record what was decided."""
         now = self.clock.now()
         self._change(lambda c: watching.note(c, decisions, now))
+
+    def suspect(self, workflow_ids: Collection[int]) -> None:
+        """Note since when leases have been seen run out."""
+        now = self.clock.now()
+        self._change(lambda c: watching.suspect(c, list(workflow_ids), now))
+
+    def backlog(self, workflow_id: int) -> Backlog:
+        """Ready jobs, and those among them that nobody has asked nodes for."""
+        return self._ask(lambda c: watching.backlog(c, workflow_id))
 
     def observe(self, seen: Sequence[Allocation]) -> None:
         """Store what is believed of allocations."""

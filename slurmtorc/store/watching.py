@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from slurmtorc.errors import Conflict
-from slurmtorc.model import WatchState
+from slurmtorc.model import Backlog, JobStatus, WatchState
 from slurmtorc.store import schema as t
 
 if TYPE_CHECKING:
@@ -78,6 +78,31 @@ def note(connection: Connection, decisions: Sequence[Decision], now: float) -> N
     ]
     if rows:
         connection.execute(insert(t.watch_decision), rows)
+
+
+def suspect(connection: Connection, workflow_ids: Sequence[int], now: float) -> None:
+    """Note since when the leases of active workers have been seen run out."""
+    node = t.compute_node.c
+    missed = (
+        node.workflow_id.in_(workflow_ids)
+        & node.is_active
+        & (node.lease_until < now)
+        & node.missed_since.is_(None)
+    )
+    connection.execute(update(t.compute_node).where(missed).values(missed_since=now))
+
+
+def backlog(connection: Connection, workflow_id: int) -> Backlog:
+    """Ready jobs, and those among them that nobody has asked nodes for."""
+    job = t.job.c
+    retried = or_(job.attempt_id > 1, job.origin.is_not(None))
+    query = select(
+        func.count(),
+        func.count().filter(retried),
+        func.min(job.ready_since).filter(retried),
+    ).where(job.workflow_id == workflow_id, t.has_status(t.job, JobStatus.READY))
+    ready, retries, oldest = connection.execute(query).one()
+    return Backlog(ready=ready, retries=retries, oldest_retry=oldest)
 
 
 _EVIDENCE = ("slurm_state", "slurm_reason", "absent_since", "absences", "final_state", "final_at")

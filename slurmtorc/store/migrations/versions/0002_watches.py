@@ -17,6 +17,7 @@ Json = sa.JSON(none_as_null=True)
 def upgrade() -> None:
     """Add columns, then tables."""
     _evidence()
+    op.add_column("compute_node", sa.Column("missed_since", sa.Double(), nullable=True))
     op.add_column(
         "job",
         sa.Column("spared_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
