@@ -7,6 +7,7 @@ tests/contract/ that all of its adapters pass.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from signal import SIGTERM
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -25,13 +26,19 @@ if TYPE_CHECKING:
         Draft,
         Event,
         File,
+        Habits,
+        Links,
         Outlook,
         Progress,
         QueueEntry,
         Report,
+        ResourceRequirements,
         Site,
+        SlurmScheduler,
         SlurmState,
         SlurmStats,
+        StepEntry,
+        UsageEntry,
         UserData,
         WatchState,
     )
@@ -88,8 +95,11 @@ class Store(Protocol):
     def close(self) -> None:
         """Give back connections and locks."""
 
-    def together(self) -> AbstractContextManager[None]:
-        """Verbs inside commit together, where the store can."""
+    def together(self, *, durable: bool = False) -> AbstractContextManager[None]:
+        """Verbs inside commit together, where the store can.
+
+        Durable, for what Slurm is told of next: safe from a power failure.
+        """
 
     # workflows
 
@@ -139,8 +149,27 @@ class Store(Protocol):
         and changes nothing; one that is only repeated is ignored. The ids of the jobs changed.
         """
 
+    def note_stats(self, entries: Sequence[SlurmStats]) -> None:
+        """Keep what accounting says of attempts' steps, and add it to their results.
+
+        A step that was larger than any sample of it makes the result's peak. Each attempt once.
+        """
+
     def held(self, compute_node_id: int) -> list[int]:
         """The ids of the jobs this worker holds, pending or running."""
+
+    def classify(self, workflow_id: int, job_ids: Collection[int], *, retry: bool) -> list[int]:
+        """Decide about failures that were set aside; the ids of those that were.
+
+        Pending_failed -> ready as the next attempt, or -> failed with all that follows from it.
+        """
+
+    def reset_jobs(self, workflow_id: int, job_ids: Collection[int]) -> list[int]:
+        """Exactly these jobs become uninitialized, at the attempt they had; the ids changed.
+
+        Refused while jobs of the workflow are pending or running. What waits for them waits
+        again; they run once a new run begins.
+        """
 
     # workers
 
@@ -181,6 +210,40 @@ class Store(Protocol):
         self, action_id: int, compute_node_id: int | None, intents: Sequence[Allocation] = ()
     ) -> list[Allocation] | None:
         """Take an action, and record its intents in the same transaction; None if taken."""
+
+    # planning again
+
+    def links(self, workflow_id: int) -> Links:
+        """Who waits for whom, barriers as nodes; and the jobs that actions wait for."""
+
+    def add_schedulers(
+        self, workflow_id: int, schedulers: Sequence[SlurmScheduler]
+    ) -> list[SlurmScheduler]:
+        """Record schedulers; the same with their ids."""
+
+    def add_requirements(
+        self, workflow_id: int, needs: Sequence[ResourceRequirements]
+    ) -> list[ResourceRequirements]:
+        """Record requirements; the same with their ids."""
+
+    def bind(
+        self,
+        workflow_id: int,
+        job_ids: Collection[int],
+        *,
+        scheduler_id: int | None = None,
+        requirement_id: int | None = None,
+    ) -> None:
+        """Give jobs another scheduler, another requirement, or both; the others keep theirs."""
+
+    def add_action(self, action: Action, job_ids: Sequence[int]) -> Action:
+        """Record an on_jobs_ready action of these jobs, and count those that are ready."""
+
+    def rerun(self, workflow_id: int, job_ids: Collection[int]) -> int:
+        """Begin a new run of exactly these jobs, and of what is blocked behind them; its id.
+
+        Refused while jobs are pending or running. All others keep their status.
+        """
 
     # watches
 
@@ -291,6 +354,33 @@ class Slurm(Protocol):
         """The cluster as Slurm describes it now."""
 
 
+class Steps(Protocol):
+    """What a worker asks of Slurm about the allocation it is in. None of it is hurried."""
+
+    def habits(self) -> Habits:
+        """How this cluster treats processes. Raises SlurmUnavailable."""
+
+    def account_steps(self, slurm_job_id: int) -> dict[str, StepEntry]:
+        """What accounting says of an allocation's steps, by name. Raises SlurmUnavailable."""
+
+    def signal_steps(self, slurm_job_id: int, names: Collection[str], number: int) -> None:
+        """Send a signal to all processes of the steps of these names; ended ones are no error."""
+
+
+class Ledger(Protocol):
+    """What Slurm's accounting keeps for reports.
+
+    Separate from Slurm: nothing decides by it, so a cluster that is only simulated, or reached
+    through a library, need not have it.
+    """
+
+    def usage(self, slurm_job_ids: Collection[int], since: float) -> list[UsageEntry]:
+        """Allocations submitted after `since`, each followed by its steps.
+
+        Empty where a cluster keeps no accounting. Raises SlurmUnavailable.
+        """
+
+
 # ── Launcher ─────────────────────────────────────────────────────────────────
 
 
@@ -308,6 +398,14 @@ class Order:
     stderr: str | None = None
     memory_limit: int | None = None
     """Bytes; over it the process is killed and `Exit.over_memory` is set."""
+    stop_signal: int = SIGTERM
+    """What asks the process to end."""
+    step: str = ""
+    """What its step is to be called, where jobs are steps; without a name it is a process here."""
+    need: ResourceRequirements | None = None
+    """What the step may use; None for all that its node has, shared with the others."""
+    nodes: tuple[str, ...] = ()
+    """Where the step runs; empty: where there is room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,8 +422,6 @@ class Exit:
     """Why it could not be started at all."""
     slurm_state: SlurmState | None = None
     """What Slurm's accounting says of its step; None where it was no step, or is not known."""
-    slurm_stats: SlurmStats | None = None
-    """The step's account."""
     peak_memory_bytes: int | None = None
     avg_memory_bytes: int | None = None
     peak_cpu_percent: float | None = None
@@ -342,7 +438,7 @@ class Launcher(Protocol):
         """Processes that ended since the last call. Does not wait."""
 
     def stop(self, key: int, *, hard: bool) -> None:
-        """Ask the process and all its children to end (TERM), or end them (KILL)."""
+        """Ask the process and all its children to end (its order's signal), or end them (KILL)."""
 
     def wait(self, seconds: float) -> None:
         """Rest, but no longer than until a process ends."""

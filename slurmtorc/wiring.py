@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slurmtorc.clock import SystemClock
 
 if TYPE_CHECKING:
-    from slurmtorc.model import Allocation, SlurmScheduler, Workflow
-    from slurmtorc.ports import Script, Slurm, Store
+    from collections.abc import Sequence
+
+    from slurmtorc.model import Allocation, Habits, SlurmScheduler, Workflow
+    from slurmtorc.ports import Ledger, Script, Slurm, Steps, Store
     from slurmtorc.schedule.submit import Submitter
     from slurmtorc.settings import Settings
     from slurmtorc.worker.launch import LocalLauncher
+    from slurmtorc.worker.node import Node
+    from slurmtorc.worker.srun import SrunLauncher
 
 clock = SystemClock()
 
@@ -39,20 +44,33 @@ def slurm(settings: Settings) -> Slurm:
     return SlurmCli(settings, clock)
 
 
-def submitter(store: Store, port: Slurm) -> Submitter:
-    """Asks for allocations whose workers use this store."""
+def ledger(settings: Settings) -> Ledger:
+    """What this machine's Slurm keeps for reports."""
+    from slurmtorc.slurm.cli import SlurmCli  # noqa: PLC0415
+
+    return SlurmCli(settings, clock)
+
+
+def submitter(store: Store, port: Slurm, *, prefix: str = "") -> Submitter:
+    """Asks for allocations whose workers use this store; `prefix` begins their names in Slurm."""
     from slurmtorc.schedule.submit import Submitter  # noqa: PLC0415
 
     def script(workflow: Workflow, scheduler: SlurmScheduler, allocation: Allocation) -> Script:
-        return allocation_script(store.url, workflow, scheduler, allocation)
+        return allocation_script(store.url, workflow, scheduler, allocation, prefix=prefix)
 
     return Submitter(store, port, clock, script)
 
 
 def allocation_script(
-    url: str, workflow: Workflow, scheduler: SlurmScheduler, allocation: Allocation
+    url: str,
+    workflow: Workflow,
+    scheduler: SlurmScheduler,
+    allocation: Allocation,
+    *,
+    prefix: str = "",
 ) -> Script:
     """The batch script of one allocation: one worker of this installation on each node."""
+    from slurmtorc.model import ExecutionConfig  # noqa: PLC0415
     from slurmtorc.schedule.submit import directory_of  # noqa: PLC0415
     from slurmtorc.slurm.script import render  # noqa: PLC0415
 
@@ -65,7 +83,46 @@ def allocation_script(
         directory=directory_of(workflow),
         defaults=workflow.slurm_defaults,
         environment={"TORC_STORE_URL": url, "TORC_API_URL": url},
+        by_steps=ExecutionConfig.of(workflow.execution_config).by_steps(in_slurm=True),
+        prefix=prefix,
     )
+
+
+def steps(settings: Settings) -> Steps:
+    """What a worker asks of Slurm about its own allocation."""
+    from slurmtorc.slurm.cli import SlurmCli  # noqa: PLC0415
+
+    return SlurmCli(settings, clock)
+
+
+def step_launcher(
+    settings: Settings, workflow: Workflow, nodes: Sequence[Node], habits: Habits
+) -> SrunLauncher:
+    """Starts jobs as steps of the allocation that these nodes are."""
+    from slurmtorc.model import ExecutionConfig  # noqa: PLC0415
+    from slurmtorc.worker.clerk import TRIES, Clerk  # noqa: PLC0415
+    from slurmtorc.worker.employ import whole  # noqa: PLC0415
+    from slurmtorc.worker.launch import LocalLauncher  # noqa: PLC0415
+    from slurmtorc.worker.monitor import Monitor  # noqa: PLC0415
+    from slurmtorc.worker.node import for_steps  # noqa: PLC0415
+    from slurmtorc.worker.srun import Allotment, SrunLauncher  # noqa: PLC0415
+
+    config, node = ExecutionConfig.of(workflow.execution_config), nodes[0]
+    assert node.slurm_job_id is not None, "refused before: see refuse_steps_outside"
+    unbound = "none" if habits.binds_cpus else None
+    allotment = Allotment(
+        slurm_job_id=node.slurm_job_id,
+        whole=replace(whole(node), nodes=len(nodes)),
+        end_time=node.end_time,
+        headroom_s=config.sigkill_headroom_seconds,
+        signal=config.srun_termination_signal,
+        bind=None if config.enable_cpu_bind else unbound,
+    )
+    # Nobody looks at what an srun uses.
+    local = LocalLauncher(clock, for_steps(os.environ), Monitor(interval=3600.0))
+    tries = TRIES if habits.keeps_accounts else 1
+    clerk = Clerk(steps(settings), node.slurm_job_id, tries=tries)
+    return SrunLauncher(local, clerk, clock, allotment)
 
 
 def local_launcher(workflow: Workflow) -> LocalLauncher:

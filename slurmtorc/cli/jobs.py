@@ -11,6 +11,7 @@ import click
 
 from slurmtorc.cli.context import State, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
+from slurmtorc.cli.resets import classify
 from slurmtorc.errors import Conflict, NotFound
 from slurmtorc.model import JobStatus
 
@@ -143,3 +144,6 @@ def _copy(path: Path) -> None:
             sys.stdout.buffer.flush()
     except OSError as error:
         raise Conflict(f"{path} cannot be read: {error.strerror}") from error
+
+
+jobs.add_command(classify)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from slurmtorc.cli.context import State, TorcGroup, paged, pass_state
-from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
-from slurmtorc.model import AllocationStatus, JobStatus
+from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
+from slurmtorc.errors import UsageError
+from slurmtorc.model import TERMINAL, AllocationStatus, JobStatus
 
 if TYPE_CHECKING:
     from typing import Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from slurmtorc.model import Allocation, Result
     from slurmtorc.ports import Page
 
+_STATUS_WORDS = click.Choice([status.word for status in JobStatus if status in TERMINAL])
 _UNSUCCESSFUL = [JobStatus.FAILED, JobStatus.TERMINATED, JobStatus.PENDING_FAILED]
 
 
@@ -31,7 +33,10 @@ def results() -> None:
 @results.command("list")
 @click.argument("workflow_id", type=int)
 @click.option("-j", "--job-id", type=int, help="Of one job.")
-@click.option("-r", "--run-id", type=int, help="Of one run.")
+@click.option("-r", "--run-id", type=int, help="Of one run; else the newest.")
+@click.option("--all-runs", is_flag=True, help="Of all runs.")
+@click.option("-s", "--status", type=_STATUS_WORDS, multiple=True, help="Only these; repeatable.")
+@click.option("--compute-node", type=int, metavar="ID", help="Only what this worker ran.")
 @click.option("--return-code", type=int, help="Only attempts that ended with it.")
 @click.option("--failed", is_flag=True, help="Only those that did not succeed.")
 @click.option("--all", "everything", is_flag=True, help="Superseded reports too.")
@@ -42,22 +47,34 @@ def list_results(
     workflow_id: int,
     job_id: int | None,
     run_id: int | None,
+    all_runs: bool,
+    status: tuple[str, ...],
+    compute_node: int | None,
     return_code: int | None,
     failed: bool,
     everything: bool,
     page: Page,
 ) -> None:
-    """List results, one for every attempt.
+    """List results of the newest run, one for every attempt.
 
-    Example: torc results list 7 --failed
+    Example: torc results list 7 --failed --all-runs
     """
     from slurmtorc.model import Result
 
-    state.store.progress(workflow_id)  # an unknown workflow is an error, not an empty list
-    given = {"job_id": job_id, "run_id": run_id, "return_code": return_code}
+    if all_runs and run_id is not None:
+        raise UsageError("--run-id and --all-runs exclude each other; give one of them")
+    if failed and status:
+        raise UsageError("--failed and --status exclude each other; give one of them")
+    newest = state.store.progress(workflow_id).run_id
+    given = {
+        "job_id": job_id,
+        "run_id": None if all_runs else newest if run_id is None else run_id,
+        "compute_node_id": compute_node,
+        "return_code": return_code,
+    }
     where: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if failed:
-        where["status"] = _UNSUCCESSFUL
+    if failed or status:
+        where["status"] = [JobStatus[word.upper()] for word in status] or _UNSUCCESSFUL
     if not everything:
         where["superseded"] = False
     rows = state.store.rows(Result, page, workflow_id=workflow_id, **where)
@@ -65,6 +82,8 @@ def list_results(
     row = partial(_result_row, nodes=nodes)
     listing = Listing("Results", "results", _RESULT, row, _result_json)
     emit_rows(rows, listing, of=f"workflow {workflow_id}", as_json=state.as_json)
+    if not rows.items and "run_id" in where and newest > 1:
+        note(f"Nothing in run {where['run_id']}; --all-runs lists every run.")
 
 
 _RESULT = ("ID", "Job", "Name", "Run", "Attempt", "Code", "Status", "Ending", "Time",

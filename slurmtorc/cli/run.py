@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from slurmtorc.model import Draft, Workflow
+    from slurmtorc.ports import Store
+    from slurmtorc.worker.employ import Offer
     from slurmtorc.worker.node import Node
-    from slurmtorc.worker.worker import Worker
+    from slurmtorc.worker.worker import Ports, Worker
 
 STUCK = 3
 CANCELED = 4
@@ -123,12 +125,20 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
         refuse_closed(workflow)
         if back := sweep(store, workflow.id, node.hostname):
             note(f"Workflow {workflow.id}: {back} jobs of a worker that died come back")
-        if workflow.run_id:
+        if workflow.run_id and not _waits_for_a_new_run(store, workflow.id):
             return workflow
         workflow_id = workflow.id
     else:
         workflow_id = _created(state, name, node, ignore_missing=ignore_missing)
     return begin(state.open_store(create=True), workflow_id, ignore_missing=ignore_missing)
+
+
+def _waits_for_a_new_run(store: Store, workflow_id: int) -> bool:
+    """Whether jobs were reset since the last run began, and no worker is at work in it."""
+    from slurmtorc.model import JobStatus
+
+    outlook = store.outlook(workflow_id)
+    return JobStatus.UNINITIALIZED in outlook.present and not outlook.held
 
 
 def _created(state: State, name: str, node: Node, *, ignore_missing: bool) -> int:
@@ -180,21 +190,40 @@ def refuse_closed(workflow: Workflow) -> None:
 
 
 def _worker(state: State, workflow: Workflow, node: Node) -> Worker:
-    from slurmtorc.wiring import clock, local_launcher
+    from slurmtorc.model import ExecutionConfig
     from slurmtorc.worker.employ import Offer, employ
+    from slurmtorc.worker.node import all_nodes
     from slurmtorc.worker.paths import local_log
-    from slurmtorc.worker.worker import Conduct, Ports
+    from slurmtorc.worker.worker import Conduct
 
+    config = ExecutionConfig.of(workflow.execution_config)
+    by_steps = config.by_steps(in_slurm=node.slurm_job_id is not None)
     conduct = Conduct(
         max_parallel_jobs=state.settings.max_parallel_jobs,
         idle_limit_s=workflow.compute_node_wait_for_new_jobs_seconds,
         patient=True,
+        end_time=node.end_time if by_steps else None,
+        by_steps=by_steps,
     )
-    offer = Offer(node=node, output_dir=state.settings.output_dir, conduct=conduct)
-    ports = Ports(store=state.store, launcher=local_launcher(workflow), clock=clock)
-    worker = employ(ports, workflow, offer)
+    nodes = all_nodes(os.environ) if by_steps else ()
+    offer = Offer(node=node, nodes=nodes, output_dir=state.settings.output_dir, conduct=conduct)
+    worker = employ(_ports(state, workflow, offer), workflow, offer)
     log_to(local_log(worker.around.output_dir, node.hostname, workflow.id, workflow.run_id))
     return worker
+
+
+def _ports(state: State, workflow: Workflow, offer: Offer) -> Ports:
+    """Jobs are processes here, or steps of the allocation this command was started in."""
+    from slurmtorc.wiring import clock, local_launcher, step_launcher, steps
+    from slurmtorc.worker.employ import refuse_steps_outside
+    from slurmtorc.worker.worker import Ports
+
+    refuse_steps_outside(workflow, offer.node)
+    if not offer.nodes:
+        return Ports(store=state.store, launcher=local_launcher(workflow), clock=clock)
+    habits = steps(state.settings).habits()
+    launcher = step_launcher(state.settings, workflow, offer.nodes, habits)
+    return Ports(store=state.store, launcher=launcher, clock=clock, accounts=launcher.accounts)
 
 
 def _drive(state: State, worker: Worker) -> int | None:

@@ -99,7 +99,7 @@ def _submit_new(
         refuse_missing_inputs(draft, os.getcwd(), name)  # noqa: PTH109
     store = state.open_store(create=True)
     workflow = begin(store, store.create(draft), ignore_missing=ignore_missing)
-    _make_log_folder(workflow, state.settings.output_dir)
+    make_log_folder(workflow, state.settings.output_dir)
     outcome = submitter(store, port).act(workflow, state.settings.output_dir)
     if outcome.refused and not outcome.submitted and not outcome.open:
         store.delete_workflow(workflow.id)
@@ -107,7 +107,7 @@ def _submit_new(
     _report(state, workflow, outcome)
 
 
-def _make_log_folder(workflow: Workflow, output_dir: str) -> None:
+def make_log_folder(workflow: Workflow, output_dir: str) -> None:
     """Slurm writes its log there, and fails the allocation if the folder is missing."""
     from slurmtorc.schedule.submit import directory_of
 

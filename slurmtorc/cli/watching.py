@@ -1,16 +1,20 @@
-"""How a watched workflow is shown: a live view on a terminal, a line for each change in a log."""
+"""How watched workflows are shown: a live view on a terminal, lines in a log, JSON for programs."""
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
+
+import click
 
 from slurmtorc.cli.render import console, note
 from slurmtorc.cli.summary import STYLES
 from slurmtorc.model import JobStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
     from slurmtorc.model import Allocation, Progress, Workflow
@@ -28,9 +32,15 @@ class Display(Protocol):
         """Show this."""
 
 
-def display_for(workflow: Workflow) -> Display:
-    """A live view on a terminal, plain lines elsewhere; on stderr both."""
-    return _Live(workflow) if sys.stderr.isatty() else _Lines(workflow)
+def display_for(
+    workflows: Sequence[Workflow], *, as_json: bool = False, every_look: bool = False
+) -> Display:
+    """A live view on a terminal, plain lines elsewhere, on stderr both; JSON lines on stdout."""
+    if as_json:
+        return _Stream()
+    if sys.stderr.isatty():
+        return _Live(workflows)
+    return _Lines(every_look=every_look)
 
 
 def counts(progress: Progress) -> str:
@@ -39,12 +49,8 @@ def counts(progress: Progress) -> str:
     return ", ".join(shown) or "no jobs"
 
 
-class _Lines:
-    """A line whenever something has changed."""
-
-    def __init__(self, workflow: Workflow) -> None:
-        self._title = f"workflow {workflow.id}"
-        self._last = ""
+class _Stream:
+    """A JSON document for each look at each workflow, on one line."""
 
     def __enter__(self) -> Self:
         return self
@@ -53,20 +59,61 @@ class _Lines:
         pass
 
     def show(self, view: View) -> None:
-        line = f"{counts(view.seen.progress)}; {view.decision.reason}"
-        if line != self._last:
-            note(f"{time.strftime('%H:%M:%S')} {self._title}: {line}")
-            self._last = line
+        choice, seen = view.choice, view.seen
+        document = {
+            "workflow_id": view.workflow.id,
+            "timestamp": seen.now,
+            "decision": type(choice).__name__.lower(),
+            "rule": choice.rule,
+            "reason": choice.reason,
+            "numbers": dict(choice.numbers),
+            "acts": list(view.acts),
+            "passive": view.passive,
+            "jobs_by_status": {s.word: seen.progress.counts.get(s, 0) for s in JobStatus},
+            "allocations": {
+                "waiting": seen.waiting, "running": seen.running, "doubtful": seen.doubtful,
+            },
+            "workers": seen.workers,
+            "next_look": view.next_look,
+        }  # fmt: skip
+        click.echo(json.dumps(document, ensure_ascii=False))
+        sys.stdout.flush()
+
+
+class _Lines:
+    """A line whenever something has changed; or at every look."""
+
+    def __init__(self, *, every_look: bool) -> None:
+        self._every_look = every_look
+        self._last: dict[int, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, view: View) -> None:
+        number = view.workflow.id
+        line = f"{counts(view.seen.progress)}; {view.choice.reason}"
+        stamp = f"{time.strftime('%H:%M:%S')} workflow {number}: "
+        for act in view.acts:
+            note(f"{stamp}{act}")
+        if self._every_look or line != self._last.get(number):
+            note(f"{stamp}{line}")
+            self._last[number] = line
 
 
 class _Live:
-    """Jobs by status, the allocations, and what the watch makes of it."""
+    """Of each workflow its jobs by status, its allocations, and what the watch makes of it."""
 
-    def __init__(self, workflow: Workflow) -> None:
+    def __init__(self, workflows: Sequence[Workflow]) -> None:
         from rich.live import Live
 
-        self._workflow = workflow
-        self._live = Live(console=console(stderr=True), refresh_per_second=2)
+        self._views: dict[int, View | None] = dict.fromkeys(one.id for one in workflows)
+        self._live = Live(
+            console=console(stderr=True), refresh_per_second=2, get_renderable=self._all
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -76,11 +123,24 @@ class _Live:
         self._live.stop()
 
     def show(self, view: View) -> None:
+        self._views[view.workflow.id] = view
+
+    def _all(self) -> Any:
         from rich.console import Group
 
-        title = f"Workflow {self._workflow.id} ({self._workflow.name})"
-        reason = f"{time.strftime('%H:%M:%S')} {view.decision.reason}"
-        self._live.update(Group(title, _jobs(view), _allocations(view), reason), refresh=True)
+        return Group(*(part for view in self._views.values() if view for part in _parts(view)))
+
+
+def _parts(view: View) -> list[Any]:
+    left = max(0.0, view.next_look - time.time())
+    return [
+        f"Workflow {view.workflow.id} ({view.workflow.name})",
+        _jobs(view),
+        _allocations(view),
+        *view.acts,
+        f"{time.strftime('%H:%M:%S', time.localtime(view.seen.now))} {view.choice.reason}"
+        f" · next look in {left:.0f} s",
+    ]
 
 
 def _jobs(view: View) -> Any:
@@ -97,17 +157,21 @@ def _jobs(view: View) -> Any:
 def _allocations(view: View) -> Any:
     from rich.table import Table
 
-    table = Table("Allocation", "Slurm job", "State", "Nodes", "Why")
-    for allocation in view.allocations:
+    table = Table("Allocation", "Slurm job", "State", "Nodes", "Time left", "Why")
+    for allocation in view.scene.allocations:
         table.add_row(*_row(allocation, view))
-    return table if view.allocations else "no allocations"
+    return table if view.scene.allocations else "no allocations"
 
 
 def _row(allocation: Allocation, view: View) -> tuple[str, ...]:
     from slurmtorc.slurm.states import explain
+    from slurmtorc.units import display_seconds
 
-    entry = view.queue.get(allocation.scheduler_id or 0)
+    entry = view.scene.queue.get(allocation.scheduler_id or 0)
     state = entry.state.value.lower() if entry else allocation.status.value
     nodes = (entry.nodes if entry else "") or f"{allocation.nodes} asked for"
     why = explain(entry.reason) if entry and entry.reason else ""
-    return str(allocation.id), str(allocation.scheduler_id or "-"), state, nodes, why
+    left = "-"
+    if entry is not None and entry.end_time is not None and entry.nodes:
+        left = display_seconds(max(0.0, entry.end_time - time.time()))
+    return str(allocation.id), str(allocation.scheduler_id or "-"), state, nodes, left, why

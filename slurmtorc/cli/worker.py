@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,11 +18,15 @@ from slurmtorc.errors import SlurmError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from slurmtorc.model import Allocation, Workflow
+    from slurmtorc.model import Allocation, Habits, Workflow
+    from slurmtorc.worker.employ import Offer
     from slurmtorc.worker.node import Node
-    from slurmtorc.worker.worker import Worker
+    from slurmtorc.worker.worker import Ports, Worker
 
 log = logging.getLogger("slurmtorc.cli.worker")
+
+STAGGER_S = 0.05
+MAX_STAGGER_S = 3.0
 
 
 @click.command("worker", cls=TorcCommand)
@@ -38,6 +42,7 @@ def worker(state: State, allocation_id: int) -> None:
     Example: torc worker 3
     """
     from slurmtorc.model import Allocation, Workflow
+    from slurmtorc.rules.endings import Stopped
     from slurmtorc.worker.employ import work
 
     allocation = state.store.get(Allocation, allocation_id)
@@ -46,18 +51,25 @@ def worker(state: State, allocation_id: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: one.interrupt())
     work(one, one.ports.launcher.wait)
-    _end_surplus(state, workflow.id)
+    if one.stopped is not Stopped.ALLOCATION:
+        _end_surplus(state, workflow.id)
 
 
 def _employed(state: State, workflow: Workflow, allocation: Allocation) -> Worker:
+    from slurmtorc.model import ExecutionConfig
     from slurmtorc.rules.endings import Stopped
-    from slurmtorc.wiring import clock, local_launcher
+    from slurmtorc.wiring import clock
     from slurmtorc.worker.employ import Offer, employ
     from slurmtorc.worker.node import this_node
     from slurmtorc.worker.paths import slurm_log
-    from slurmtorc.worker.worker import Conduct, Ports
+    from slurmtorc.worker.worker import Conduct
 
+    config = ExecutionConfig.of(workflow.execution_config)
     node = _with_end(state, this_node(os.environ), allocation)
+    by_steps = config.by_steps(in_slurm=node.slurm_job_id is not None)
+    if config.staggered_start and not by_steps:
+        clock.sleep(_stagger(node.slurm_node_number))
+    habits = _habits(state)
     log_to(
         slurm_log(
             allocation.output_dir,
@@ -71,18 +83,64 @@ def _employed(state: State, workflow: Workflow, allocation: Allocation) -> Worke
         max_parallel_jobs=allocation.max_parallel_jobs,
         idle_limit_s=workflow.compute_node_wait_for_new_jobs_seconds,
         end_time=node.end_time,
-        interrupt_means=Stopped.CANCELED,
-    )
-    ports = Ports(
-        store=state.store,
-        launcher=local_launcher(workflow),
-        clock=clock,
-        act=_actor(state, workflow, allocation),
+        interrupt_means=Stopped.ALLOCATION,
+        by_steps=by_steps,
+        kill_wait_s=habits.kill_wait_s,
     )
     offer = Offer(
-        node=node, output_dir=allocation.output_dir, conduct=conduct, allocation=allocation
+        node=node,
+        nodes=_commanded(node) if by_steps else (),
+        output_dir=allocation.output_dir,
+        conduct=conduct,
+        allocation=allocation,
     )
-    return employ(ports, workflow, offer)
+    return employ(_ports(state, workflow, offer, habits), workflow, offer)
+
+
+def _ports(state: State, workflow: Workflow, offer: Offer, habits: Habits) -> Ports:
+    from slurmtorc.wiring import clock, local_launcher, slurm, step_launcher
+    from slurmtorc.worker.employ import refuse_steps_outside
+    from slurmtorc.worker.inquest import Inquest
+    from slurmtorc.worker.worker import Ports
+
+    refuse_steps_outside(workflow, offer.node)
+    allocation, node = offer.allocation, offer.node
+    assert allocation is not None, "torc worker has one"
+    asks = node.slurm_job_id if node.slurm_node_number == 0 else None
+    common: dict[str, Any] = {
+        "store": state.store,
+        "clock": clock,
+        "act": _actor(state, workflow, allocation),
+        "why": Inquest(state.store, slurm(state.settings), clock, allocation, asks),
+    }
+    if not offer.nodes:
+        return Ports(launcher=local_launcher(workflow), **common)
+    steps = step_launcher(state.settings, workflow, offer.nodes, habits)
+    return Ports(launcher=steps, accounts=steps.accounts, **common)
+
+
+def _commanded(node: Node) -> tuple[Node, ...]:
+    """All nodes of the allocation, each with its end."""
+    from slurmtorc.worker.node import all_nodes
+
+    return tuple(replace(each, end_time=node.end_time) for each in all_nodes(os.environ))
+
+
+def _stagger(node_number: int) -> float:
+    """Seconds by which a node's worker waits for those before it: the store is not stormed."""
+    return min(STAGGER_S * node_number, MAX_STAGGER_S)
+
+
+def _habits(state: State) -> Habits:
+    """How long Slurm leaves processes alive at the end, and the like."""
+    from slurmtorc.model import Habits
+    from slurmtorc.wiring import steps
+
+    try:
+        return steps(state.settings).habits()
+    except SlurmError as error:
+        log.warning("Slurm's configuration is not known, the least is assumed: %s", error)
+        return Habits(kill_wait_s=0.0)
 
 
 def _with_end(state: State, node: Node, allocation: Allocation) -> Node:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slurmtorc.cli.check_resources import check_resources
 from slurmtorc.cli.context import State, TorcCommand, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
+from slurmtorc.cli.resets import reset_status
 
 if TYPE_CHECKING:
     from slurmtorc.model import Workflow
@@ -180,6 +182,8 @@ def delete(state: State, workflow_ids: tuple[int, ...], no_prompts: bool) -> int
     return 0
 
 
+workflows.add_command(check_resources)
 workflows.add_command(create)
+workflows.add_command(reset_status)
 workflows.add_command(cancel)
 workflows.add_command(status)

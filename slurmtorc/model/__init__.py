@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from slurmtorc.model.clusters import (
     AccountingEntry,
+    Habits,
     Partition,
     QueueEntry,
     Site,
+    StepEntry,
+    UsageEntry,
 )
 from slurmtorc.model.drafts import (
     Draft,
     DraftAction,
     DraftJob,
 )
+from slurmtorc.model.links import Links
 from slurmtorc.model.records import (
     DEFAULT_REQUIREMENT,
     Action,
@@ -83,8 +87,10 @@ __all__ = [
     "ExecutionConfig",
     "FailureHandler",
     "File",
+    "Habits",
     "Job",
     "JobStatus",
+    "Links",
     "Outlook",
     "Partition",
     "Progress",
@@ -97,7 +103,9 @@ __all__ = [
     "SlurmState",
     "SlurmStats",
     "StdioMode",
+    "StepEntry",
     "TriggerType",
+    "UsageEntry",
     "UserData",
     "WatchState",
     "Workflow",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from slurmtorc.model.words import SlurmState
 
 
@@ -37,6 +39,64 @@ class AccountingEntry:
     end_time: float | None = None
     elapsed_s: int | None = None
     timelimit_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEntry:
+    """What sacct says of one step of an allocation."""
+
+    name: str
+    step: str
+    """Its number in the allocation."""
+    state: SlurmState | None = None
+    """How it ended: TIMEOUT, OUT_OF_MEMORY, CANCELLED by somebody, COMPLETED, or FAILED by an
+    exit or a signal of its own; None while it runs."""
+    max_rss_bytes: int | None = None
+    max_vm_size_bytes: int | None = None
+    max_disk_read_bytes: int | None = None
+    max_disk_write_bytes: int | None = None
+    ave_cpu_seconds: float | None = None
+    nodes: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """How a cluster treats processes, as its configuration says."""
+
+    kill_wait_s: float = 30.0
+    """From the TERM at an allocation's end to the KILL."""
+    binds_cpus: bool = True
+    """Whether a step can be bound to CPUs at all; where not, srun complains of the option."""
+    keeps_accounts: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageEntry:
+    """What sacct keeps of one allocation, or of one of its steps. For reports alone."""
+
+    slurm_job_id: int
+    step: str = ""
+    """'batch', 'extern' or a number; empty for the allocation itself."""
+    name: str
+    state: SlurmState
+    exit_code: str = ""
+    """As Slurm prints it: wrong for 128 and above before 25.11."""
+    submit_time: float | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    elapsed_s: int = 0
+    timelimit_s: int | None = None
+    nodes: str = ""
+    num_nodes: int = 0
+    cpus: int = 0
+    cpu_time_s: int = 0
+    """CPU time it held: elapsed times CPUs."""
+    used_cpu_s: float | None = None
+    """CPU time its processes used; Slurm learns of it when a step ends."""
+    max_rss_bytes: int | None = None
+    """The largest of its tasks; None for an allocation, and where Slurm did not measure."""
+    printed: Mapping[str, str]
+    """The row as Slurm printed it, by column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ class Capacity:
     memory_bytes: int
     gpus: int = 0
     nodes: int = 1
+    """More than one: so many whole nodes with this much on each, for jobs of several nodes."""
     seconds: float | None = None
     """Until the worker must end; None for no limit."""
     scheduler_id: int | None = None
@@ -143,6 +144,10 @@ class ExecutionConfig:
     sigkill_headroom_seconds: int = 60
     timeout_exit_code: int = 152
     oom_exit_code: int = 137
+    srun_termination_signal: str | None = None
+    """What srun is to send before a step's limit, and when: TERM@120."""
+    enable_cpu_bind: bool = False
+    staggered_start: bool = True
 
     @classmethod
     def of(cls, written: Mapping[str, Any] | None) -> ExecutionConfig:
@@ -150,3 +155,7 @@ class ExecutionConfig:
         known = {item.name for item in fields(cls)}
         given = {k: v for k, v in (written or {}).items() if k in known and v is not None}
         return cls(**given)
+
+    def by_steps(self, *, in_slurm: bool) -> bool:
+        """Whether each job is a step of its allocation; `auto` asks where the worker is."""
+        return self.mode == "slurm" or (self.mode == "auto" and in_slurm)

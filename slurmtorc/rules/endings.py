@@ -7,10 +7,14 @@ Two rules stand above the table: exit 0 wins over everything that is said about 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from slurmtorc.model import Ending, JobStatus, SlurmState
+
+if TYPE_CHECKING:
+    from slurmtorc.model import ExecutionConfig
 
 TIMEOUT_CODE = 152
 OOM_CODE = 137
@@ -28,6 +32,7 @@ class Stopped(StrEnum):
     MEMORY = "it used more memory than it asked for"
     CANCELED = "the workflow was canceled"
     INTERRUPTED = "the worker was told to stop"
+    ALLOCATION = "Slurm ends the allocation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,12 @@ _BY_WORKER = {
     Stopped.MEMORY: _BY_SLURM[SlurmState.OUT_OF_MEMORY],
     Stopped.CANCELED: _BY_SLURM[SlurmState.CANCELLED],
     Stopped.INTERRUPTED: _BY_SLURM[SlurmState.CANCELLED],
+    Stopped.ALLOCATION: _BY_SLURM[SlurmState.CANCELLED],
 }
+
+TELLING = frozenset(_BY_SLURM) - {SlurmState.OUT_OF_MEMORY}
+"""Ends of an allocation that are the ends of all its jobs. Others leave open which job was meant:
+an allocation is out of memory, or has failed, through one of its processes."""
 
 ORPHANED = Verdict(ORPHANED_CODE, JobStatus.FAILED, Ending.ORPHANED)
 LAUNCH_FAILED = Verdict(LAUNCH_FAILED_CODE, JobStatus.FAILED, Ending.LAUNCH_FAILED)
@@ -65,8 +75,29 @@ def judge(
     stopped: Stopped | None = None,
     slurm: SlurmState | None = None,
     missing_output: bool = False,
+    config: ExecutionConfig | None = None,
 ) -> Verdict:
-    """The verdict on one attempt. Exactly one of `code` and `signal` is known, or neither."""
+    """The verdict on one attempt. Exactly one of `code` and `signal` is known, or neither.
+
+    The workflow's configuration may name other return codes for what is not the job's own doing.
+    """
+    verdict = _judged(code, signal, stopped, slurm, missing_output=missing_output)
+    return verdict if config is None else _renamed(verdict, config)
+
+
+def _renamed(verdict: Verdict, config: ExecutionConfig) -> Verdict:
+    codes = {Ending.TIMEOUT: config.timeout_exit_code, Ending.OOM: config.oom_exit_code}
+    return replace(verdict, return_code=codes.get(verdict.ending, verdict.return_code))
+
+
+def _judged(
+    code: int | None,
+    signal: int | None,
+    stopped: Stopped | None,
+    slurm: SlurmState | None,
+    *,
+    missing_output: bool,
+) -> Verdict:
     if code == 0:
         return _success(missing_output=missing_output)
     if slurm in _BY_SLURM:

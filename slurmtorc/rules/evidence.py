@@ -2,15 +2,29 @@
 
 Three witnesses, none of which is believed alone when it says nothing: the queue forgets, lags
 and is down; accounting lags, is down or switched off; a heartbeat stops when a store is away.
-So an allocation has ended when accounting says so in a final state and the queue does not
-contradict, or when the queue has not known it in several successful looks over some minutes
-and no worker of it has a heartbeat. What has once been called the end is never taken back.
+So an allocation has ended when accounting says so and the queue says the same, or does not
+contradict an end that has settled; or when the queue has shown its end for a while; or when
+the queue has not known it in several successful looks over some minutes and no worker of it
+has a heartbeat. What has once been called the end is never taken back.
+
+Nothing alive is called ended as long as the witnesses keep within these bounds:
+
+* the queue does not leave it out (or give its id to another) for ABSENCE_S: in every such span
+  a successful look shows it, unless a worker of it has a lease;
+* the queue does not show a false end for SAID_S: after its first, no successful look that old
+  comes before one that shows it alive;
+* accounting does not tell of an earlier run's end for SETTLED_S after that end, except to a
+  look in which the queue shows it alive, and never the same end as a false one of the queue.
+
+Everything that has ended is called ended once ABSENCE_S has passed in which the queue is asked
+and answers the truth, however little accounting and workers say.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TypeGuard
 
 from slurmtorc.model import SlurmState
 
@@ -21,7 +35,7 @@ ABSENCE_S = 300.0
 SAID_S = 30.0
 """The same, if the queue did not forget the allocation but showed how it ended."""
 SETTLED_S = 60.0
-"""Age (seconds) of an end in accounting that is believed while the queue does not answer:
+"""Age (seconds) of an end in accounting that is believed while the queue does not show it too:
 younger, it may be the end of a run that Slurm is about to begin again."""
 REPORTING_S = 45.0
 """What a worker is given to report after its allocation has ended: KillWait, and a little."""
@@ -77,11 +91,21 @@ class Belief:
         return Standing.RUNNING if self.slurm_state.alive else Standing.UNKNOWN
 
 
+def is_ours(name: str, token: str) -> bool:
+    """Whether the job that Slurm shows under an allocation's id is that allocation.
+
+    Slurm gives ids again. Its name ends in the allocation's token; an entry with another is no
+    word about it. (Accounting of Slurm 22.05 calls a very young job `allocation`: one that is
+    not told of yet.)
+    """
+    return name.rpartition("_")[2] == token
+
+
 def weigh(belief: Belief, look: Look) -> Belief:
     """What is believed after one more round."""
     if belief.final_state is not None:
         return belief
-    if _contradicts(look):
+    if _is_there(look):
         return Belief(slurm_state=look.queue)
     if _accounted_for(look):
         end = look.now if look.accounting_end is None else look.accounting_end
@@ -93,31 +117,49 @@ def weigh(belief: Belief, look: Look) -> Belief:
     return _not_alive(belief, look)
 
 
-def _contradicts(look: Look) -> bool:
-    """Whether the queue has it alive: accounting may then speak of an earlier run."""
+def _is_there(look: Look) -> bool:
+    """Whether the queue has it, and not as ended: accounting may speak of an earlier run.
+
+    A state we have no word for is no end either.
+    """
     queue = look.queue
-    return queue is not None and queue.alive and queue is not SlurmState.COMPLETING
+    return queue is not None and not queue.final and queue is not SlurmState.COMPLETING
 
 
 def _accounted_for(look: Look) -> bool:
     """Whether accounting tells of an end that can be believed now."""
     if look.accounting is None or not look.accounting.final:
         return False
-    if look.answered:
+    if look.queue is look.accounting:
         return True
     return look.accounting_end is not None and look.now - look.accounting_end >= SETTLED_S
 
 
 def _not_alive(belief: Belief, look: Look) -> Belief:
     """The queue answered, and does not have it alive."""
-    since = look.now if belief.absent_since is None else belief.absent_since
-    said = look.queue if look.queue is not None else belief.slurm_state
-    seen = replace(belief, slurm_state=said, absent_since=since, absences=belief.absences + 1)
-    shown = said is not None and said.final
+    seen = _one_absence_more(belief, look)
+    since = look.now if seen.absent_since is None else seen.absent_since
+    shown = _is_end(seen.slurm_state)
     needed = SAID_S if shown else ABSENCE_S
     if seen.absences < ABSENCES or look.now - since < needed or (look.beating and not shown):
         return seen
-    return replace(seen, final_state=said if shown else SlurmState.UNKNOWN, final_at=since)
+    state = seen.slurm_state if shown else look.accounting
+    return replace(
+        seen, final_state=state if _is_end(state) else SlurmState.UNKNOWN, final_at=since
+    )
+
+
+def _one_absence_more(belief: Belief, look: Look) -> Belief:
+    """A first word about the end begins the count anew: silence before it proves nothing."""
+    said = look.queue if look.queue is not None else belief.slurm_state
+    news = _is_end(said) and not _is_end(belief.slurm_state)
+    if belief.absent_since is None or news:
+        return replace(belief, slurm_state=said, absent_since=look.now, absences=1)
+    return replace(belief, slurm_state=said, absences=belief.absences + 1)
+
+
+def _is_end(state: SlurmState | None) -> TypeGuard[SlurmState]:
+    return state is not None and state.final
 
 
 def worker_is_lost(

@@ -22,22 +22,32 @@ def order(priority: int, need: ResourceRequirements) -> tuple[int, ...]:
 
 
 def room(free: Capacity, need: ResourceRequirements, limit: int) -> int:
-    """How many jobs of this need fit into `free` together, at most `limit`."""
-    if need.num_nodes > free.nodes or (free.seconds is not None and need.runtime_s > free.seconds):
+    """How many jobs of this need fit into `free` together, at most `limit`.
+
+    Several whole nodes are offered to jobs of several nodes alone: others would share them.
+    """
+    several = free.nodes > 1
+    if need.num_nodes > free.nodes or several != (need.num_nodes > 1):
         return 0
-    counts = [limit]
+    if free.seconds is not None and need.runtime_s > free.seconds:
+        return 0
+    counts = [limit, free.nodes // need.num_nodes] if several else [limit]
     for available, wanted in (
         (free.cpus, need.num_cpus),
         (free.memory_bytes, need.memory_bytes),
         (free.gpus, need.num_gpus),
     ):
         if wanted > 0:
-            counts.append(available // wanted)
+            fits = available // wanted
+            counts.append(fits * free.nodes if several else fits)
     return max(0, min(counts))
 
 
 def take(free: Capacity, need: ResourceRequirements, count: int = 1) -> Capacity:
     """What is left of `free` once `count` such jobs run."""
+    if free.nodes > 1:
+        left = free.nodes - count * need.num_nodes
+        return replace(free, nodes=left if left > 1 else 0)  # one alone is offered by itself
     return replace(
         free,
         cpus=free.cpus - count * need.num_cpus,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.model import Capacity
 from slurmtorc.rules.packing import misfits, room
-from slurmtorc.units import HOUR, KIB, MINUTE
+from slurmtorc.units import HOUR, KIB, MINUTE, format_walltime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,17 +58,17 @@ class Group:
     """In all allocations of the group together."""
     walltime_s: int
     single: bool = False
-    """One allocation of all nodes, instead of one for each node."""
+    """One allocation of all nodes, instead of one for each node, or for each job's nodes."""
 
     @property
     def allocations(self) -> int:
         """How many Slurm jobs are submitted."""
-        return 1 if self.single else self.nodes
+        return 1 if self.single else self.nodes // self.cohort.need.num_nodes
 
     @property
     def nodes_each(self) -> int:
         """How many nodes each of them asks for."""
-        return self.nodes if self.single else 1
+        return self.nodes if self.single else self.cohort.need.num_nodes
 
     @property
     def node_hours(self) -> float:
@@ -78,7 +78,8 @@ class Group:
     @property
     def capacity(self) -> int:
         """How many of its jobs these allocations can run, one after another too."""
-        return self.nodes * self.per_node * _slots(self.cohort.need, self.walltime_s)
+        need = self.cohort.need
+        return self.nodes // need.num_nodes * self.per_node * _slots(need, self.walltime_s)
 
     @property
     def free(self) -> Capacity:
@@ -94,25 +95,40 @@ class Group:
 
 
 def place(
-    cohort: Cohort, *, site: Site, partition: str | None, multiplier: float, single: bool
+    cohort: Cohort,
+    *,
+    site: Site,
+    partition: str | None,
+    multiplier: float,
+    single: bool,
+    walltime_s: int | None = None,
+    by_steps: bool = False,
 ) -> Group | str:
-    """The cohort's place, or why it has none, as the end of a sentence about its jobs."""
+    """The cohort's place, or why it has none, as the end of a sentence about its jobs.
+
+    `walltime_s` is used as it is, where a partition gives as much. Only steps (`by_steps`) run on
+    several nodes.
+    """
     need = cohort.need
-    if need.num_nodes > 1:
+    if need.num_nodes > 1 and not by_steps:
         return (
             f"ask for {need.num_nodes} nodes each (requirement '{need.name}'): jobs of several "
-            "nodes need execution_config mode 'slurm', which this version does not run; "
-            "write num_nodes: 1"
+            "nodes need execution_config.mode: slurm; write that, or num_nodes: 1"
         )
     candidates = _candidates(site, partition)
     if isinstance(candidates, str):
         return candidates
-    fitting = [part for part in candidates if not misfits(_node(part), need)]
+    fitting = [part for part in candidates if not misfits(_all_of(part), need)]
     if not fitting:
         return _fits_nowhere(need, candidates)
-    wanted = _walltime(need, multiplier)
+    if walltime_s is not None:
+        fitting = [part for part in fitting if _limit(part) >= walltime_s]
+        if not fitting or walltime_s < _runtime(need) + MARGIN_S:
+            return _unsuitable(need, walltime_s)
+    wanted = _walltime(need, multiplier) if walltime_s is None else walltime_s
     best = min(fitting, key=lambda part: _preference(part, need, wanted))
-    return _sized(cohort, best, wanted, single=single)
+    fixed = walltime_s is not None
+    return _sized(cohort, best, wanted, single=single, fixed=fixed)
 
 
 # ── which partition ──────────────────────────────────────────────────────────
@@ -134,7 +150,7 @@ def _limit(part: Partition) -> float:
     return math.inf if part.max_walltime_s is None else part.max_walltime_s // MINUTE * MINUTE
 
 
-def _node(part: Partition) -> Capacity:
+def node_of(part: Partition) -> Capacity:
     """One node for as long as the partition allows, less the time a worker needs for itself."""
     limit = _limit(part)
     return Capacity(
@@ -143,6 +159,11 @@ def _node(part: Partition) -> Capacity:
         gpus=part.gpus,
         seconds=None if limit == math.inf else limit - MARGIN_S,
     )
+
+
+def _all_of(part: Partition) -> Capacity:
+    """The same, with as many nodes as there are."""
+    return replace(node_of(part), nodes=part.nodes)
 
 
 def _preference(part: Partition, need: ResourceRequirements, wanted: int) -> tuple[object, ...]:
@@ -158,12 +179,20 @@ def _preference(part: Partition, need: ResourceRequirements, wanted: int) -> tup
 
 def _fits_nowhere(need: ResourceRequirements, candidates: Iterable[Partition]) -> str:
     """With the numbers of the partition that comes nearest: fewest misfits, then the largest."""
-    misfit = {part: misfits(_node(part), need) for part in candidates}
+    misfit = {part: misfits(_all_of(part), need) for part in candidates}
     part = min(misfit, key=lambda part: (len(misfit[part]), _smallness(part, need), part.name))
     return (
         f"fit on no partition: requirement '{need.name}' asks for {', '.join(misfit[part])}, on "
         f"'{part.name}', the nearest ({MARGIN_S} s of a walltime are the worker's)"
     )
+
+
+def _unsuitable(need: ResourceRequirements, walltime_s: int) -> str:
+    runtime, asked = format_walltime(_runtime(need)), format_walltime(walltime_s)
+    if walltime_s < _runtime(need) + MARGIN_S:
+        why = f"requirement '{need.name}' takes {runtime}, and {MARGIN_S} s are the worker's"
+        return f"do not fit into a walltime of {asked}: {why}"
+    return f"cannot have a walltime of {asked}: no partition that fits gives as much"
 
 
 def _smallness(part: Partition, need: ResourceRequirements) -> tuple[int, int, int]:
@@ -173,26 +202,27 @@ def _smallness(part: Partition, need: ResourceRequirements) -> tuple[int, int, i
 # ── how many, for how long ───────────────────────────────────────────────────
 
 
-def _sized(cohort: Cohort, part: Partition, wanted: int, *, single: bool) -> Group:
+def _sized(cohort: Cohort, part: Partition, wanted: int, *, single: bool, fixed: bool) -> Group:
     """As many nodes as it takes, and no more than there are.
 
     Where they are too few, jobs run one after another for as long as the partition allows.
     """
     need, jobs, limit = cohort.need, len(cohort.jobs), _limit(part)
     walltime = min(wanted, limit)
-    most = _per_node(part, need, jobs)
-    nodes = math.ceil(jobs / (most * _slots(need, walltime)))
-    if nodes > part.nodes:
-        nodes = part.nodes
-        rounds = math.ceil(jobs / (most * nodes))
-        walltime = min(max(wanted, _whole_minutes(rounds * _runtime(need) + MARGIN_S)), limit)
+    most, there = _per_node(part, need, jobs), part.nodes // need.num_nodes
+    sets = math.ceil(jobs / (most * _slots(need, walltime)))  # of as many nodes as a job needs
+    if sets > there:
+        sets = there
+        rounds = math.ceil(jobs / (most * sets))
+        longer = wanted if fixed else _whole_minutes(rounds * _runtime(need) + MARGIN_S)
+        walltime = min(max(wanted, longer), limit)
     return Group(
         cohort=cohort,
         partition=part,
         per_node=min(
-            most, math.ceil(jobs / nodes)
+            most, math.ceil(jobs / sets)
         ),  # spread evenly: a smaller request starts sooner
-        nodes=nodes,
+        nodes=sets * need.num_nodes,
         walltime_s=int(walltime),
         single=single,
     )
@@ -200,7 +230,7 @@ def _sized(cohort: Cohort, part: Partition, wanted: int, *, single: bool) -> Gro
 
 def _per_node(part: Partition, need: ResourceRequirements, jobs: int) -> int:
     """How many fit on one node beside the worker; a job as big as the node still fits alone."""
-    beside = replace(_node(part), memory_bytes=part.memory_bytes - WORKER_MEMORY)
+    beside = replace(node_of(part), memory_bytes=part.memory_bytes - WORKER_MEMORY)
     return max(1, room(beside, need, jobs))
 
 

@@ -18,6 +18,7 @@ from slurmtorc.model import (
     DEFAULT_REQUIREMENT,
     ActionType,
     DraftAction,
+    ExecutionConfig,
     ResourceRequirements,
     SlurmScheduler,
     TriggerType,
@@ -82,8 +83,17 @@ class Plan:
             draft,
             jobs=[replace(job, scheduler=bound.get(at)) for at, job in enumerate(draft.jobs)],
             schedulers=list(self.schedulers),
-            actions=[*kept, *(_action(at, group) for at, group in enumerate(self.groups))],
+            actions=[*kept, *self._actions(per_node=not _by_steps(draft))],
         )
+
+    def _actions(self, *, per_node: bool) -> Iterator[DraftAction]:
+        """Where jobs are steps, one worker commands all nodes of an allocation."""
+        for at, group in enumerate(self.groups):
+            yield _action(at, group, per_node=per_node and group.nodes_each > 1)
+
+
+def _by_steps(draft: Draft) -> bool:
+    return ExecutionConfig.of(draft.workflow.execution_config).by_steps(in_slurm=True)
 
 
 def plan(draft: Draft, *, site: Site, options: Options) -> Plan:
@@ -104,19 +114,25 @@ def plan(draft: Draft, *, site: Site, options: Options) -> Plan:
             partition=options.partition,
             multiplier=multiplier,
             single=options.single_allocation,
+            by_steps=_by_steps(draft),
         )
         if isinstance(outcome, Group):
             groups.append(outcome)
             faults += _shortage(outcome)
         else:
             faults.append(_homeless(draft, cohort, outcome))
-    kinds = {part.gpu_type for part in site.partitions if part.gpu_type}
+    kinds = gpu_types(site)
     return Plan(
         groups=tuple(groups),
-        schedulers=tuple(_scheduler(group, options.account, kinds) for group in groups),
+        schedulers=tuple(scheduler_for(group, options.account, kinds) for group in groups),
         faults=tuple(faults),
         dropped=tuple(own_requests(draft)) if options.overwrite else (),
     )
+
+
+def gpu_types(site: Site) -> set[str]:
+    """The kinds of GPUs that a site has."""
+    return {part.gpu_type for part in site.partitions if part.gpu_type}
 
 
 def own_requests(draft: Draft) -> list[str]:
@@ -164,13 +180,13 @@ def _requirements(draft: Draft) -> tuple[list[ResourceRequirements], list[int]]:
 # ── what comes of a group ────────────────────────────────────────────────────
 
 
-def _scheduler(group: Group, account: str, gpu_types: set[str]) -> SlurmScheduler:
+def scheduler_for(group: Group, account: str, kinds: set[str]) -> SlurmScheduler:
     """What the packed jobs need, not whole nodes: partitions that share nodes give just that.
 
     The GPU's type is named only on a site with several: there a plain count may be refused.
     """
     free, gpu_type = group.free, group.partition.gpu_type
-    kind = f"gpu:{gpu_type}" if gpu_type and len(gpu_types) > 1 else "gpu"
+    kind = f"gpu:{gpu_type}" if gpu_type and len(kinds) > 1 else "gpu"
     return SlurmScheduler(
         name=group.cohort.scheduler_name,
         account=account,
@@ -183,7 +199,7 @@ def _scheduler(group: Group, account: str, gpu_types: set[str]) -> SlurmSchedule
     )
 
 
-def _action(at: int, group: Group) -> DraftAction:
+def _action(at: int, group: Group, *, per_node: bool) -> DraftAction:
     """Its gate is exactly the group: it fires when all of them are ready, and not before."""
     return DraftAction(
         trigger_type=TriggerType.ON_JOBS_READY,
@@ -191,7 +207,7 @@ def _action(at: int, group: Group) -> DraftAction:
         jobs=group.cohort.jobs,
         scheduler=at,
         num_allocations=group.allocations,
-        start_one_worker_per_node=group.nodes_each > 1,
+        start_one_worker_per_node=per_node,
     )
 
 

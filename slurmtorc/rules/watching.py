@@ -1,26 +1,45 @@
-"""One look at a workflow in Slurm -> one decision: wait, or stop with an exit status.
+"""One look at a workflow in Slurm -> one decision: wait, schedule, recover, or stop.
 
-An allocation counts as gone only when the queue has said so twice, some time apart, and no
-worker of it lives; an empty answer or a failed question is never an end.
+The rules stand in one order and the first that speaks wins; every decision carries the name of
+its rule, a sentence, and the numbers it was made from. Nothing is remembered here: what a watch
+did before is in `Sighting.memory`, which is the store's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from slurmtorc.model import JobStatus
+from slurmtorc.model import Backlog, JobStatus
 
 if TYPE_CHECKING:
-    from slurmtorc.model import Progress
+    from collections.abc import Mapping
+
+    from slurmtorc.model import Progress, WatchState
 
 ALL_COMPLETED = 0
 SOME_FAILED = 1
 STUCK = 3
 CANCELED = 4
 
-ABSENCE_S = 300.0
-"""For how long the queue must not know any allocation before they count as gone."""
+FIRST_PAUSE_S = 60.0
+LONGEST_PAUSE_S = 3600.0
+"""No allocation is asked for again before a pause that doubles with each failure in a row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the person who watches has asked for. Durations in seconds."""
+
+    auto_schedule: bool = False
+    threshold: int = 5
+    """Retries that must wait before more nodes are asked for beside those there are; 0: any."""
+    cooldown_s: float = 1800.0
+    stranded_s: float = 7200.0
+    """Retries that have waited this long are not left to wait for more; 0: they are."""
+    recover: bool = False
+    max_retries: int | None = None
+    """How often a workflow is recovered; None: as often as anything can be healed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,63 +48,180 @@ class Sighting:
 
     now: float
     progress: Progress
-    on_record: int
-    """Allocations that the store believes to wait or run."""
-    in_slurm: int | None
-    """How many of them the queue knows as alive; None if the question failed."""
-    gone_since: float | None
-    """Since when every successful look has found none of them; None if one was seen."""
-    workers: int
-    """Workers whose lease has not run out."""
+    backlog: Backlog = field(default_factory=Backlog)
+    answered: bool = True
+    """Whether Slurm's queue answered."""
+    waiting: int = 0
+    """Allocations that wait in the queue, or are about to."""
+    running: int = 0
+    doubtful: int = 0
+    """Allocations that the queue has not known lately, and whose end is not proven."""
+    workers: int = 0
+    """Workers that are not lost."""
+    memory: WatchState
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decided:
+    rule: str
+    """Which rule spoke: a short name that stays the same while its numbers change."""
+    reason: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait(_Decided):
     """Look again later."""
 
-    reason: str
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule(_Decided):
+    """Ask for allocations: for all jobs that are left, or only for ready retries."""
+
+    only_retries: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recover(_Decided):
+    """The run is over, and some jobs failed: heal and begin again what can be healed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clear(_Decided):
+    """Nothing is left to run: end the allocations that are still there, and wait for that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop(_Decided):
     """The watch is over."""
 
     exit_code: int
-    reason: str
 
 
-def decide(seen: Sighting) -> Wait | Stop:
-    """Whether to go on watching."""
+Choice = Wait | Schedule | Recover | Clear | Stop
+
+
+def decide(seen: Sighting, policy: Policy) -> Choice:
+    """What to do now."""
+    if seen.progress.is_complete:
+        return _end(seen, policy)
+    if policy.auto_schedule and seen.backlog.ready:
+        wanted = _auto_schedule(seen, policy)
+        if wanted is not None:
+            return wanted
+    return _go_on(seen)
+
+
+def pause(failures: int) -> float:
+    """Seconds without another try, after so many failures in a row."""
+    return min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S) if failures else 0.0
+
+
+# ── nothing is left to run ───────────────────────────────────────────────────
+
+
+def _end(seen: Sighting, policy: Policy) -> Recover | Clear | Stop:
     progress = seen.progress
-    if progress.is_complete:
-        return _end(progress)
-    if seen.workers:
-        return Wait(f"{seen.workers} workers are active")
-    if seen.on_record:
-        return _without_workers(seen)
-    return Stop(STUCK, f"{_left(progress)}, and no allocation is there or asked for")
-
-
-def _end(progress: Progress) -> Stop:
     if progress.is_canceled:
-        return Stop(CANCELED, "the workflow was canceled")
-    if progress.unsuccessful:
-        return Stop(
-            SOME_FAILED, f"{progress.unsuccessful} of {progress.total} jobs did not complete"
-        )
-    return Stop(ALL_COMPLETED, f"all {progress.total} jobs are completed")
+        return Stop(rule="canceled", reason="the workflow was canceled", exit_code=CANCELED)
+    if not progress.unsuccessful:
+        reason = f"all {progress.total} jobs are completed"
+        return Stop(rule="completed", reason=reason, exit_code=ALL_COMPLETED)
+    numbers = {"unsuccessful": progress.unsuccessful, "recoveries": seen.memory.recoveries}
+    failed = f"{progress.unsuccessful} of {progress.total} jobs did not complete"
+    if not policy.recover:
+        return Stop(rule="failed", reason=failed, numbers=numbers, exit_code=SOME_FAILED)
+    if policy.max_retries is not None and seen.memory.recoveries >= policy.max_retries:
+        reason = f"{failed}, and max retries ({policy.max_retries}) is reached"
+        return Stop(rule="max_retries", reason=reason, numbers=numbers, exit_code=SOME_FAILED)
+    there = seen.waiting + seen.running + seen.doubtful
+    if there or seen.workers:
+        reason = f"{failed}; {there} allocations and {seen.workers} workers end first"
+        return Clear(rule="clear", reason=reason, numbers=numbers)
+    return Recover(rule="recover", reason=failed, numbers=numbers)
 
 
-def _without_workers(seen: Sighting) -> Wait | Stop:
-    if seen.in_slurm is None:
-        return Wait("Slurm does not answer")
-    if seen.in_slurm:
-        return Wait(f"{seen.in_slurm} allocations are in Slurm's queue")
-    if seen.gone_since is None or seen.now - seen.gone_since < ABSENCE_S:
-        return Wait("Slurm's queue knows no allocation; looking again before that is believed")
-    return Stop(STUCK, f"{_left(seen.progress)}, and all allocations are gone")
+# ── jobs are ready, and may need more nodes ──────────────────────────────────
 
 
-def _left(progress: Progress) -> str:
-    ready = progress.counts.get(JobStatus.READY, 0)
-    return f"{progress.unfinished} jobs are left ({ready} ready)"
+def _auto_schedule(seen: Sighting, policy: Policy) -> Schedule | Wait | None:
+    """The three rules; None if none of them asks for anything now."""
+    schedule = _nobody_there(seen) or _retries(seen, policy)
+    if schedule is not None and seen.now < seen.memory.not_before:
+        left = seen.memory.not_before - seen.now
+        reason = f"{schedule.reason}, but asking failed {seen.memory.schedule_failures} times"
+        numbers = {**schedule.numbers, "failures": seen.memory.schedule_failures, "pause_s": left}
+        return Wait(rule="pause", reason=f"{reason}: next try in {left:.0f} s", numbers=numbers)
+    return schedule
+
+
+def _nobody_there(seen: Sighting) -> Schedule | None:
+    if seen.waiting or seen.running or seen.doubtful or seen.workers:
+        return None
+    ready = seen.backlog.ready
+    reason = f"{ready} jobs are ready, and no allocation is there or asked for"
+    return Schedule(rule="no_allocation", reason=reason, numbers={"ready": ready})
+
+
+def _retries(seen: Sighting, policy: Policy) -> Schedule | None:
+    """Allocations are there; retries that were not planned for may be more than they can run."""
+    retries = seen.backlog.retries
+    if not retries:
+        return None
+    last = seen.memory.last_scheduled_at
+    quiet = seen.now - (seen.memory.since if last is None else last)
+    oldest = seen.backlog.oldest_retry
+    waited = 0.0 if oldest is None else seen.now - oldest
+    numbers = {
+        "retries": retries,
+        "threshold": policy.threshold,
+        "quiet_s": quiet,
+        "cooldown_s": policy.cooldown_s,
+        "waited_s": waited,
+        "stranded_s": policy.stranded_s,
+    }
+    if retries >= policy.threshold and quiet >= policy.cooldown_s:
+        reason = f"{retries} retries wait (threshold {policy.threshold})"
+        return Schedule(rule="threshold", reason=reason, numbers=numbers, only_retries=True)
+    rested = last is None or quiet >= policy.cooldown_s
+    if policy.stranded_s and waited >= policy.stranded_s and rested:
+        reason = f"a retry has waited {waited:.0f} s (limit {policy.stranded_s:.0f} s)"
+        return Schedule(rule="stranded", reason=reason, numbers=numbers, only_retries=True)
+    return None
+
+
+# ── nothing to do, or nothing that could be done ─────────────────────────────
+
+
+def _go_on(seen: Sighting) -> Wait | Stop:
+    if not seen.answered and (seen.waiting or seen.running or seen.doubtful):
+        return Wait(rule="no_answer", reason="Slurm does not answer")
+    if seen.workers:
+        return Wait(rule="workers", reason=f"{_many(seen.workers, 'worker')} active")
+    if seen.waiting or seen.running:
+        both = [f"{n} {word}" for n, word in ((seen.waiting, "wait"), (seen.running, "run")) if n]
+        return Wait(rule="queue", reason=f"allocations in Slurm's queue: {', '.join(both)}")
+    if seen.doubtful:
+        reason = f"Slurm's queue does not know {_many(seen.doubtful, 'allocation')}"
+        return Wait(rule="doubt", reason=f"{reason}; looking again before that is believed")
+    return _stuck(seen)
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
+def _stuck(seen: Sighting) -> Stop:
+    counts = seen.progress.counts
+    aside = counts.get(JobStatus.PENDING_FAILED, 0)
+    ready = counts.get(JobStatus.READY, 0)
+    left = f"{seen.progress.unfinished} jobs are left ({ready} ready)"
+    workflow = seen.progress.workflow_id
+    if aside and not ready:
+        reason = f"{left}; {aside} wait for a decision: torc jobs classify ID retry|fail"
+    elif ready:
+        ask = f"torc watch {workflow} --auto-schedule"
+        reason = f"{left}, and no allocation is there or asked for; ask for some: {ask}"
+    else:
+        reason = f"{left}, and nothing can make them ready"
+    return Stop(rule="stuck", reason=reason, numbers={"ready": ready}, exit_code=STUCK)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from slurmtorc.errors import InvalidValue, SlurmUnavailable, SubmissionInDoubt
 from slurmtorc.model import Site
-from slurmtorc.slurm import commands, parse, programs, refusals
+from slurmtorc.slurm import commands, parse, programs, refusals, steps, usage
 from slurmtorc.slurm.bucket import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from slurmtorc.model import AccountingEntry, QueueEntry
+    from slurmtorc.model import AccountingEntry, Habits, QueueEntry, StepEntry, UsageEntry
     from slurmtorc.ports import Clock, Script
     from slurmtorc.settings import Settings
     from slurmtorc.slurm.commands import Columns
@@ -94,6 +94,19 @@ class SlurmCli:
             if number in slurm_job_ids and (entry.submit_time or earliest) >= earliest
         }
 
+    def usage(self, slurm_job_ids: Collection[int], since: float) -> list[UsageEntry]:
+        """What accounting keeps of allocations and their steps: the port Ledger."""
+        earliest = since - SLACK
+        found: list[UsageEntry] = []
+        for chunk in commands.chunks(slurm_job_ids):
+            found += usage.entries(self._ask_accounting(commands.sacct_usage(chunk, earliest)))
+        return [
+            entry
+            for entry in found
+            if entry.slurm_job_id in slurm_job_ids
+            and (entry.step or (entry.submit_time or earliest) >= earliest)
+        ]
+
     def find(self, token: str, since: float) -> int | None:
         """The id of the caller's job that bears the token and was submitted after `since`.
 
@@ -128,6 +141,23 @@ class SlurmCli:
             name = parse.cluster_name(self._ask(commands.SHOW_CONFIG))
             self._site = Site(name=name or "cluster", partitions=found)
         return self._site
+
+    # ── the port Steps ───────────────────────────────────────────────────────
+
+    def habits(self) -> Habits:
+        """How this cluster treats processes."""
+        return steps.habits(self._ask(commands.SHOW_CONFIG))
+
+    def account_steps(self, slurm_job_id: int) -> dict[str, StepEntry]:
+        """What accounting says of the steps; nothing where a cluster keeps none."""
+        return steps.entries(self._ask_accounting(steps.sacct(slurm_job_id)))
+
+    def signal_steps(self, slurm_job_id: int, names: Collection[str], number: int) -> None:
+        """Signal those of the steps that still run."""
+        running = steps.ids(self._ask(steps.squeue(slurm_job_id)))
+        wanted = [running[name] for name in names if name in running]
+        if wanted:
+            self._run(steps.scancel(wanted, number), self._questions)
 
     # ── calls ────────────────────────────────────────────────────────────────
 

@@ -32,6 +32,13 @@ ACCOUNT: Columns = (
     ("JobName", "name"),
 )  # fmt: skip
 ACCOUNT_NAMES: Columns = (("JobIDRaw", "id"), ("Submit", "submit"), ("JobName", "name"))
+USAGE: Columns = (
+    ("JobIDRaw", "id"), ("State", "state"), ("ExitCode", "exit_code"), ("Submit", "submit"),
+    ("Start", "start"), ("End", "end"), ("ElapsedRaw", "elapsed"), ("Timelimit", "timelimit"),
+    ("NodeList", "nodes"), ("AllocTRES", "tres"), ("CPUTimeRAW", "cpu_time"),
+    ("TotalCPU", "total_cpu"), ("MaxRSS", "max_rss"), ("Partition", "partition"),
+    ("Account", "account"), ("JobName", "name"),
+)  # fmt: skip
 PARTITIONS: Columns = (
     ("%P", "name"), ("%a", "available"), ("%l", "timelimit"), ("%D", "nodes"), ("%c", "cpus"),
     ("%m", "memory"), ("%G", "gres"),
@@ -66,6 +73,13 @@ def sacct(ids: Collection[int], since: float) -> list[str]:
     """What accounting says of these ids, if they lived after `since`."""
     columns = ",".join(code for code, _ in ACCOUNT)
     return [*_ACCOUNT_ALL, columns, "--starttime", _moment(since), "--jobs", _listed(ids)]
+
+
+def sacct_usage(ids: Collection[int], since: float) -> list[str]:
+    """All that accounting keeps of these ids for reports: steps too, and sizes in bytes."""
+    columns = ",".join(code for code, _ in USAGE)
+    call = ["sacct", "--noheader", "--parsable2", "--noconvert", "--format", columns]
+    return [*call, "--starttime", _moment(since), "--jobs", _listed(ids)]
 
 
 def sacct_names(since: float, user_id: int) -> list[str]:

@@ -15,6 +15,7 @@ MAX_NODES = 1_000_000
 _FORM = "Slurm writes n1, n[1-3,5] or gpu-[01-12],cpu-1"
 _PART = re.compile(r"\[[^\[\]]*\]|[^\[\]]+")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?", re.ASCII)
+_COUNTS = re.compile(r"(\d+)(?:\(x(\d+)\))?", re.ASCII)
 _NO_NODES = frozenset({"", "None assigned", "(null)", "None", "n/a", "N/A"})
 
 
@@ -27,6 +28,16 @@ def expand_nodes(text: str) -> list[str]:
         names += _expand_word(word, text)
         _check_count(len(names), text)
     return names
+
+
+def expand_counts(text: str) -> list[int]:
+    """The numbers in Slurm's list of one for each node: 4(x3),8 is 4, 4, 4, 8."""
+    counts: list[int] = []
+    for match in _COUNTS.finditer(text):
+        times = int(match[2] or 1)
+        _check_count(len(counts) + times, text)
+        counts += [int(match[1])] * times
+    return counts
 
 
 def _expand_word(word: str, whole: str) -> list[str]:

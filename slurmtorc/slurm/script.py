@@ -47,7 +47,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]*-]+")
 
 
-def render(
+def render(  # noqa: PLR0913  keyword-only, each a part of the script
     *,
     scheduler: SlurmScheduler,
     allocation: Allocation,
@@ -56,10 +56,12 @@ def render(
     defaults: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
     prefix: str = "",
+    by_steps: bool = False,
 ) -> Script:
     """The script of one allocation.
 
-    `worker` is the argument list started once on each node; `directory` is where sbatch runs
+    `worker` is the argument list started once on each node, or once in all if jobs are steps
+    (`by_steps`); `directory` is where sbatch runs
     and the job starts; `defaults` are the workflow's slurm_defaults; `environment` is set for
     the worker (what stands there no other user of the machine can read, unlike an argument
     list); `prefix` begins the job's name. Of `allocation` its workflow, token and output
@@ -78,6 +80,7 @@ def render(
             has_gres=scheduler.gres is not None,
             environment=environment or {},
             worker=worker,
+            by_steps=by_steps,
         )
     )
     return Script(text=text, job_name=name, token=allocation.token, directory=directory)

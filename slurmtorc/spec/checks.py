@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from signal import Signals
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import SpecError
 from slurmtorc.model import DEFAULT_REQUIREMENT
 from slurmtorc.spec.faults import described, kind, shown
+from slurmtorc.spec.handlers import check_handlers
 from slurmtorc.spec.records import metadata
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
     from slurmtorc.spec.faults import Faults, Path
     from slurmtorc.spec.items import Item, Sheet
-    from slurmtorc.spec.shape import HandlerShape, RuleShape
     from slurmtorc.spec.top import ExecutionShape
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -39,10 +40,10 @@ def check_sections(sheet: Sheet, faults: Faults) -> None:
     _environments(sheet, faults)
     _monitor(sheet, faults)
     _execution(sheet, faults)
+    _several_nodes(sheet, faults)
     _requirements(sheet, faults)
     _doubled_entries(sheet, faults)
-    for handler in sheet.failure_handlers:
-        _handler(handler, faults)
+    check_handlers(sheet, faults)
 
 
 def _metadata(sheet: Sheet, faults: Faults) -> None:
@@ -100,6 +101,8 @@ def _execution(sheet: Sheet, faults: Faults) -> None:
         for key, message in _misplaced(config, "slurm" if slurm else "direct"):
             hint = "leave it out, or change `mode`"
             faults.error(("execution_config", key), message, hint)
+        for key, message, hint in _signals(config):
+            faults.error(("execution_config", key), message, hint)
     per_node = [item for item in sheet.actions if item.shape.start_one_worker_per_node]
     if config is not None and config.srun_mpi is not None and not per_node:
         message = "`srun_mpi` needs an action with start_one_worker_per_node: true"
@@ -108,6 +111,35 @@ def _execution(sheet: Sheet, faults: Faults) -> None:
         path = (*item.path, "start_one_worker_per_node")
         message = "one worker per node needs execution_config.mode: direct"
         faults.error(path, message, "leave it out, or change `mode`")
+
+
+def _signals(config: ExecutionShape) -> Iterator[tuple[str, str, str]]:
+    """Names that stand for no signal: key, what is wrong, what to write."""
+    one = config.termination_signal
+    if one is not None and not _is_signal(one):
+        yield "termination_signal", f"{one!r} is no signal", "write its name, as in SIGTERM"
+    before = config.srun_termination_signal
+    name, _, seconds = (before or "TERM").partition("@")
+    if not _is_signal(name.removeprefix("B:")) or not (seconds or "0").isdecimal():
+        hint = "write a signal and how many seconds before the limit, as in TERM@120"
+        yield "srun_termination_signal", f"{before!r} is not understood", hint
+
+
+def _is_signal(name: str) -> bool:
+    return f"SIG{name.removeprefix('SIG')}" in Signals.__members__
+
+
+def _several_nodes(sheet: Sheet, faults: Faults) -> None:
+    """A process is on one node; only a step is on several."""
+    config = sheet.head.execution_config
+    if config is not None and config.mode in {"slurm", "auto"}:
+        return
+    used = {job.shape.resource_requirements for job in sheet.jobs}
+    for item in sheet.resource_requirements:
+        if item.shape.num_nodes > 1 and item.shape.name in used:
+            message = f"{item.shape.num_nodes} nodes for one job need execution_config.mode: slurm"
+            hint = "write that mode, or num_nodes: 1"
+            faults.error((*item.path, "num_nodes"), message, hint)
 
 
 def _misplaced(config: ExecutionShape, mode: str) -> Iterator[tuple[str, str]]:
@@ -142,38 +174,3 @@ def _doubled_entries(sheet: Sheet, faults: Faults) -> None:
                 at = next(n for n, entry in enumerate(entries) if entry in entries[:n])
                 message = f"{entries[at]!r} is listed twice; it counts once"
                 faults.warn((*item.path, key, at), message)
-
-
-def _handler(item: Item[HandlerShape], faults: Faults) -> None:
-    catch_all: int | None = None
-    covered: set[int] = set()
-    for index, rule in enumerate(item.shape.rules):
-        path = (*item.path, "rules", index)
-        if rule.max_retries == 1:
-            faults.warn((*path, "max_retries"), "1 means the job is never retried", _ATTEMPTS)
-        reason = _never_matches(rule, catch_all, covered)
-        if reason and ("rules", index) not in item.holes:
-            faults.error(path, f"this rule can never match: {reason[0]}", reason[1])
-        if rule.match_all_exit_codes and catch_all is None:
-            catch_all = index
-        covered |= set(rule.exit_codes)
-
-
-_ATTEMPTS = "it is the number of attempts in all; 2 allows one retry"
-
-
-def _never_matches(
-    rule: RuleShape, catch_all: int | None, covered: set[int]
-) -> tuple[str, str] | None:
-    """Why a rule can never match, and what to do; None if it can."""
-    if catch_all is not None:
-        return f"rules[{catch_all}] matches every failure", "put the general rule last"
-    if rule.match_all_exit_codes or rule.endings:
-        return None
-    if not rule.exit_codes:
-        return "it names no failure", "write exit_codes, endings or match_all_exit_codes: true"
-    if set(rule.exit_codes) == {0}:
-        return "exit code 0 is success", "write the codes of failures"
-    if set(rule.exit_codes) <= covered:
-        return "the rules before it match all its exit codes", "leave it out"
-    return None

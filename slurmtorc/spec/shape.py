@@ -187,7 +187,7 @@ class RuleShape(Shape):
     """Which failures are tried again, and how often."""
 
     exit_codes: list[Whole] = Field(default_factory=list)
-    """Return codes of the attempt."""
+    """Return codes of the attempt; the rule is about these and about its `endings`."""
     match_all_exit_codes: bool = False
     """Any failure."""
     endings: (
@@ -201,9 +201,13 @@ class RuleShape(Shape):
     ) = None  # fmt: skip
     """Why the attempt ended."""
     recovery_script: str | None = None
-    """Run before the next attempt."""
+    """Run before the next attempt; unless it exits with 0, the job fails."""
+    recovery_timeout_seconds: Positive | None = None
+    """The longest the script may take. Default: 600."""
     max_retries: Positive = 3
     """The number of attempts in all: 3 means at most two retries."""
+    counts: bool | None = None
+    """Whether attempts that ended by node_fail or preempted count too. Default: false."""
 
 
 class HandlerShape(Shape):

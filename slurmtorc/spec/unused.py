@@ -19,14 +19,8 @@ def _true(value: Any) -> bool:
     return value is True
 
 
-def _not_direct(value: Any) -> bool:
-    return value in ("slurm", "auto")
-
-
 _TOP: Mapping[str, Callable[[Any], bool]] = {
     "user": _given,
-    "failure_handlers": bool,
-    "use_pending_failed": _true,
     "dynamic_jobs": _given,
     "enable_ro_crate": _true,
     "access_groups": bool,
@@ -40,11 +34,7 @@ _TOP: Mapping[str, Callable[[Any], bool]] = {
 
 _INSIDE: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "execution_config": {
-        "mode": _not_direct,
-        "srun_termination_signal": _given,
         "srun_mpi": _given,
-        "enable_cpu_bind": _true,
-        "staggered_start": _given,
     },
     "resource_monitor": {
         "generate_plots": _true,
@@ -58,7 +48,6 @@ _INSIDE: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
 
 _ITEMS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "jobs": {
-        "failure_handler": _given,
         "supports_termination": _true,
         "label": _given,
         "input_datasets": bool,

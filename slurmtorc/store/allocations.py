@@ -148,6 +148,7 @@ def retire(connection: Connection, compute_node_id: int, now: float) -> None:
 def _all_gone(connection: Connection, allocation_id: int) -> bool:
     """Whether every worker of an allocation has come, and gone again."""
     allocation = _locked(connection, allocation_id)
-    query = select(func.count(), func.count().filter(_NODE.is_active))
+    # One worker may command several nodes.
+    query = select(func.sum(_NODE.num_nodes), func.count().filter(_NODE.is_active))
     came, left = connection.execute(query.where(_NODE.allocation_id == allocation_id)).one()
     return bool(came >= allocation.nodes and not left)

@@ -228,7 +228,7 @@ def _tell(connection: Connection, current: Sequence[_Ended], now: float) -> None
         reports = [each.report for each in ended]
         over = [r.job_id for r in reports if not r.again and r.status in COMPLETE]
         unblocking.unblock(connection, workflow_id, over, now)
-        _tell_if_complete(connection, workflow_id, now)
+        tell_if_complete(connection, workflow_id, now)
 
 
 def _event(each: _Ended) -> tuple[str, dict[str, Any]]:
@@ -251,7 +251,8 @@ _UNFINISHED = (
 )
 
 
-def _tell_if_complete(connection: Connection, workflow_id: int, now: float) -> None:
+def tell_if_complete(connection: Connection, workflow_id: int, now: float) -> None:
+    """An event, if the last job of the run has come to its end."""
     if connection.execute(_UNFINISHED, {"workflow": workflow_id}).first() is None:
         events.write(connection, workflow_id, now, [("workflow_completed", {})])
 

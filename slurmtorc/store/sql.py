@@ -24,6 +24,10 @@ from slurmtorc.store import (
     migrate,
     records,
     relations,
+    rerunning,
+    resets,
+    scheduling,
+    stats,
     watching,
     workflows,
 )
@@ -46,9 +50,13 @@ if TYPE_CHECKING:
         Draft,
         Event,
         File,
+        Links,
         Outlook,
         Progress,
         Report,
+        ResourceRequirements,
+        SlurmScheduler,
+        SlurmStats,
         UserData,
         WatchState,
     )
@@ -91,9 +99,9 @@ class SqlStore:
     # ── transactions ─────────────────────────────────────────────────────────
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self, *, durable: bool = False) -> Iterator[None]:
         """Verbs inside commit together, or not at all."""
-        with self._transaction(durable=False) as connection:
+        with self._transaction(durable=durable) as connection:
             token = self._joined.set(connection)
             try:
                 yield
@@ -215,9 +223,23 @@ class SqlStore:
         now = self.clock.now()
         return self._change(lambda c: jobs.complete(c, compute_node_id, reports, now))
 
+    def note_stats(self, entries: Sequence[SlurmStats]) -> None:
+        """Keep what accounting says of attempts' steps."""
+        self._change(lambda c: stats.note(c, entries))
+
     def held(self, compute_node_id: int) -> list[int]:
         """What a worker holds."""
         return self._ask(lambda c: jobs.held(c, compute_node_id))
+
+    def classify(self, workflow_id: int, job_ids: Collection[int], *, retry: bool) -> list[int]:
+        """Decide about failures that were set aside."""
+        now = self.clock.now()
+        return self._change(lambda c: resets.classify(c, workflow_id, job_ids, now, retry=retry))
+
+    def reset_jobs(self, workflow_id: int, job_ids: Collection[int]) -> list[int]:
+        """Let jobs begin anew with the next run."""
+        now = self.clock.now()
+        return self._change(lambda c: resets.reset(c, workflow_id, job_ids, now))
 
     # ── workers ──────────────────────────────────────────────────────────────
 
@@ -285,6 +307,46 @@ class SqlStore:
         return self._change(
             lambda c: actions.claim(c, action_id, compute_node_id, intents, now), durable=True
         )
+
+    # ── planning again ───────────────────────────────────────────────────────
+
+    def links(self, workflow_id: int) -> Links:
+        """Who waits for whom, and what actions wait for."""
+        return self._ask(lambda c: scheduling.links(c, workflow_id))
+
+    def add_schedulers(
+        self, workflow_id: int, schedulers: Sequence[SlurmScheduler]
+    ) -> list[SlurmScheduler]:
+        """Record schedulers."""
+        return self._change(lambda c: scheduling.add_schedulers(c, workflow_id, schedulers))
+
+    def add_requirements(
+        self, workflow_id: int, needs: Sequence[ResourceRequirements]
+    ) -> list[ResourceRequirements]:
+        """Record requirements."""
+        return self._change(lambda c: scheduling.add_requirements(c, workflow_id, needs))
+
+    def bind(
+        self,
+        workflow_id: int,
+        job_ids: Collection[int],
+        *,
+        scheduler_id: int | None = None,
+        requirement_id: int | None = None,
+    ) -> None:
+        """Give jobs another scheduler, another requirement, or both."""
+        self._change(
+            lambda c: scheduling.bind(c, workflow_id, job_ids, scheduler_id, requirement_id)
+        )
+
+    def add_action(self, action: Action, job_ids: Sequence[int]) -> Action:
+        """Record an action of these jobs."""
+        return self._change(lambda c: scheduling.add_action(c, action, job_ids))
+
+    def rerun(self, workflow_id: int, job_ids: Collection[int]) -> int:
+        """Begin a new run of exactly these jobs."""
+        now = self.clock.now()
+        return self._change(lambda c: rerunning.rerun(c, workflow_id, job_ids, now))
 
     # ── watches ──────────────────────────────────────────────────────────────
 

@@ -142,7 +142,7 @@ def _link_by_files_and_data(connection: Connection, workflow_id: int) -> None:
         )
 
 
-_COUNT_BARRIERS = """
+COUNT_BARRIERS = """
 UPDATE barrier SET
   blockers = (SELECT count(*) FROM barrier_in JOIN job ON job.id = barrier_in.job_id
               WHERE barrier_in.barrier_id = barrier.id AND job.status NOT IN ({settled})),
@@ -151,7 +151,7 @@ UPDATE barrier SET
 WHERE workflow_id = :workflow
 """
 
-_COUNT_BLOCKERS = """
+COUNT_BLOCKERS = """
 UPDATE job SET blockers =
   (SELECT count(*) FROM job_depends_on AS d JOIN job AS other ON other.id = d.depends_on_job_id
    WHERE d.job_id = job.id AND other.status NOT IN ({settled}))
@@ -176,7 +176,7 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
         "ready": int(target(JobEvent.FREE)),
         "double": "DOUBLE PRECISION",
     }
-    for statement in (_COUNT_BARRIERS, _COUNT_BLOCKERS, _BEGIN):
+    for statement in (COUNT_BARRIERS, COUNT_BLOCKERS, _BEGIN):
         bound = text(statement.format(**words))
         values = {"workflow": workflow_id} | ({"now": now} if statement is _BEGIN else {})
         connection.execute(bound, values)

@@ -1,125 +1,243 @@
-"""One watch of one workflow: each tick is a look, a decision by rules/watching.py, and an act."""
+"""The watch of any number of workflows: look, decide by rules/watching.py, act, rest.
+
+One tick is one round over all of them, with one question to Slurm's queue and at most one to
+its accounting. Everything it must remember is in the store, under a lease that one watch of a
+workflow holds at a time: whoever has not got it looks on and takes over when it runs out.
+Between rounds it only glances at the store, so that an end is noticed when it comes.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from slurmtorc.errors import SlurmError
-from slurmtorc.model import Allocation, AllocationStatus, ComputeNode, Workflow
-from slurmtorc.rules.watching import Sighting, Stop, Wait, decide
-from slurmtorc.schedule.submit import end_surplus, tell
+from slurmtorc.errors import Conflict, SlurmError
+from slurmtorc.model import ActionType, Workflow
+from slurmtorc.rules.evidence import Standing
+from slurmtorc.rules.watching import (
+    Choice,
+    Clear,
+    Policy,
+    Recover,
+    Schedule,
+    Sighting,
+    Stop,
+    Wait,
+    decide,
+)
+from slurmtorc.watch.acts import Actor, Manner
+from slurmtorc.watch.look import Scene, look
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from slurmtorc.model import QueueEntry
-    from slurmtorc.ports import Clock, Slurm, Store
-    from slurmtorc.schedule.submit import Submitter
+    from slurmtorc.model import Allocation, WatchState
+    from slurmtorc.watch.acts import Ports
 
 log = logging.getLogger(__name__)
 
-LIVE = [status for status in AllocationStatus if status is not AllocationStatus.COMPLETE]
+GLANCE_S = 2.0
+"""How long the watch rests at most before it looks whether the store has changed."""
+LEASE_SLACK_S = 10.0
+"""What a round may take before another watch believes that this one is gone."""
+DONE = Stop(rule="once", reason="one look was asked for", exit_code=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conduct:
+    """How to watch."""
+
+    policy: Policy = field(default_factory=Policy)
+    manner: Manner = field(default_factory=Manner)
+    poll_s: float = 60.0
+    once: bool = False
+    dry_run: bool = False
+    """Say what would be done, and do and store nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a display is told after each tick."""
+    """What a display is told of one workflow after a round."""
 
+    workflow: Workflow
     seen: Sighting
-    decision: Wait | Stop
-    allocations: list[Allocation]
-    queue: Mapping[int, QueueEntry] = field(default_factory=dict)
+    scene: Scene
+    choice: Choice
+    acts: Sequence[str] = ()
+    """What was done before the decision, or would be: sweeps, closings."""
+    passive: bool = False
+    """Another watch holds the lease."""
+    next_look: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """What a watch acts through."""
+@dataclass(slots=True)
+class Case:
+    """One watched workflow."""
 
-    store: Store
-    slurm: Slurm
-    clock: Clock
-    submitter: Submitter
+    workflow: Workflow
+    ended: Stop | None = None
+    rule: str = ""
+    """Of the last decision that was stored."""
 
 
-class Watcher:
-    """Follows one workflow until nothing more will happen."""
+class Watch:
+    """Follows workflows until nothing more will happen in any of them."""
 
     def __init__(
         self,
         ports: Ports,
-        workflow: Workflow,
+        workflows: Sequence[Workflow],
+        conduct: Conduct,
         show: Callable[[View], None],
-        *,
-        poll_s: float,
-        output_dir: str,
     ) -> None:
         self.ports = ports
-        self.workflow = workflow
+        self.conduct = conduct
         self.show = show
-        self.poll_s = poll_s
-        self.output_dir = output_dir
-        self.ended: Stop | None = None
-        self._gone_since: float | None = None
+        self.cases = {workflow.id: Case(workflow) for workflow in workflows}
+        self.actor = Actor(ports, conduct.manner)
+        self._next_look = 0.0
+        self._stamp: object = None
+
+    @property
+    def ended(self) -> Mapping[int, Stop]:
+        """How the watches that are over have ended."""
+        return {number: case.ended for number, case in self.cases.items() if case.ended}
 
     def tick(self) -> float | None:
-        """Look, decide, act; seconds to rest, or None when the watch is over."""
-        self._ask_for_nodes()
-        view = self._look()
-        self.show(view)
-        if isinstance(view.decision, Stop):
-            self._finish(view.decision)
-            return None
-        return self.poll_s
-
-    def _ask_for_nodes(self) -> None:
-        """Execute pending actions here too: compute nodes may not be allowed to submit."""
-        outcome = self.ports.submitter.act(self.workflow, self.output_dir)
-        outcome.add(self.ports.submitter.settle(self.workflow.id))
-        tell(outcome)
-
-    def _look(self) -> View:
+        """A round if it is time for one; seconds to rest, or None when all is over."""
         now = self.ports.clock.now()
-        progress = self.ports.store.progress(self.workflow.id)
-        live = self.ports.store.rows(Allocation, workflow_id=self.workflow.id, status=LIVE).items
-        queue = self._queue(live)
-        in_slurm = None if queue is None else sum(e.state.alive for e in queue.values())
-        if in_slurm is not None:
-            first = self._gone_since is None
-            self._gone_since = None if in_slurm else (now if first else self._gone_since)
-        seen = Sighting(
-            now=now,
-            progress=progress,
-            on_record=len(live),
-            in_slurm=in_slurm,
-            gone_since=self._gone_since,
-            workers=self._workers(now),
-        )
-        return View(seen, decide(seen), live, queue or {})
-
-    def _queue(self, live: list[Allocation]) -> Mapping[int, QueueEntry] | None:
-        """What Slurm's queue says of the allocations; None if it says nothing."""
-        ids = [one.scheduler_id for one in live if one.scheduler_id is not None]
-        if not ids:
-            return {}
-        try:
-            return self.ports.slurm.look(ids)
-        except SlurmError as error:
-            log.warning("Slurm's queue could not be read: %s", error)
+        scripts = self.ports.scripts
+        ended = scripts is not None and scripts.poll()
+        if now >= self._next_look or self._anything_over() or ended:
+            self._round(now)
+        if len(self.ended) == len(self.cases):
             return None
+        rest = max(0.0, self._next_look - self.ports.clock.now())
+        return min(rest, GLANCE_S)
 
-    def _workers(self, now: float) -> int:
-        active = self.ports.store.rows(ComputeNode, workflow_id=self.workflow.id, is_active=True)
-        return sum(node.lease_until > now for node in active.items)
+    def leave(self) -> None:
+        """Give all leases back: another watch may go on at once."""
+        if self.ports.scripts is not None:
+            self.ports.scripts.stop()
+        for number in self.cases:
+            self.ports.store.leave_watch(number, self.ports.holder)
 
-    def _finish(self, decision: Stop) -> None:
-        self.ended = decision
-        log.info("Watch ends: %s", decision.reason)
+    # ── when to look ─────────────────────────────────────────────────────────
+
+    def _open(self) -> list[int]:
+        return [number for number, case in self.cases.items() if case.ended is None]
+
+    def _anything_over(self) -> bool:
+        """Whether the store has changed, and a workflow in it is complete."""
+        before, self._stamp = self._stamp, self.ports.store.stamp()
+        if before == self._stamp:
+            return False
+        return any(self.ports.store.outlook(number).is_complete for number in self._open())
+
+    # ── a round ──────────────────────────────────────────────────────────────
+
+    def _round(self, now: float) -> None:
+        self._next_look = now + self.conduct.poll_s
+        held = self._leases(now)
+        mine = [number for number in self._open() if held[number] is not None]
+        if mine and not self.conduct.dry_run:
+            self.ports.store.suspect(mine)
+            for number in mine:
+                self.actor.ask_for_nodes(self.cases[number].workflow)
+        scenes = look(self.ports.store, self.ports.slurm, self.ports.clock, self._open())
+        if not self.conduct.dry_run:
+            self._believe([one for number in mine for one in scenes[number].changed])
+        for number in self._open():
+            self._judge(self.cases[number], scenes[number], held[number])
+
+    def _believe(self, changed: Sequence[Allocation]) -> None:
+        if changed:
+            self.ports.store.observe(changed)
+
+    def _leases(self, now: float) -> dict[int, WatchState | None]:
+        """Of each workflow what is remembered, or None where another watch is at work."""
+        if self.conduct.dry_run:
+            return {number: self._remembered(number) for number in self._open()}
+        until = now + self.conduct.poll_s + LEASE_SLACK_S
+        with self.ports.store.together():
+            return {
+                number: self.ports.store.hold_watch(self.ports.watch_of(number, until))
+                for number in self._open()
+            }
+
+    def _remembered(self, number: int) -> WatchState:
+        found = self.ports.store.watch_state(number)
+        return found or replace(self.ports.watch_of(number, 0.0), since=self.ports.clock.now())
+
+    def _judge(self, case: Case, scene: Scene, memory: WatchState | None) -> None:
+        """Sweep, decide and act in one workflow."""
+        acts: list[str] = []
+        if memory is not None:
+            prepare = self.actor.foresee if self.conduct.dry_run else self.actor.sweep
+            acts = prepare(case.workflow, scene)
+        seen = self._sighting(case, scene, memory)
+        choice = self._choice(seen, passive=memory is None)
+        if memory is not None and not self.conduct.dry_run:
+            choice = self._act(case, scene, seen, choice)
+        if isinstance(choice, Stop):
+            case.ended = choice
+        elif self.conduct.once or self.conduct.dry_run:
+            case.ended = DONE
+        passive = memory is None
+        self.show(View(case.workflow, seen, scene, choice, acts, passive, self._next_look))
+
+    def _sighting(self, case: Case, scene: Scene, memory: WatchState | None) -> Sighting:
+        store, number = self.ports.store, case.workflow.id
+        progress = store.progress(number)
+        return Sighting(
+            now=self.ports.clock.now(),
+            progress=progress,
+            backlog=store.backlog(number),
+            answered=scene.answered,
+            waiting=scene.standing(Standing.WAITING),
+            running=scene.standing(Standing.RUNNING),
+            doubtful=scene.standing(Standing.UNKNOWN),
+            workers=scene.workers,
+            memory=memory or self._remembered(number),
+        )
+
+    def _choice(self, seen: Sighting, *, passive: bool) -> Choice:
+        choice = decide(seen, self.conduct.policy)
+        if isinstance(choice, Stop) and choice.rule == "stuck" and self._has_due(seen):
+            return Wait(rule="actions", reason="an action is about to ask for nodes")
+        if not passive or isinstance(choice, Stop):
+            return choice
+        holder = f"{seen.memory.hostname} (process {seen.memory.pid})"
+        return Wait(rule="passive", reason=f"another watch is at work: {holder}")
+
+    def _has_due(self, seen: Sighting) -> bool:
+        """Whether an action has become due since nodes were last asked for."""
+        due = self.ports.store.pending_actions(seen.progress.workflow_id)
+        return any(action.action_type is ActionType.SCHEDULE_NODES for action in due)
+
+    def _act(self, case: Case, scene: Scene, seen: Sighting, choice: Choice) -> Choice:
+        """Carry out a decision; what came of it."""
         try:
-            surplus = end_surplus(self.ports.store, self.ports.slurm, self.workflow.id)
+            done = self._carried_out(case, scene, seen, choice)
+        except Conflict as error:
+            log.warning("Workflow %d: %s", case.workflow.id, error)
+            return Wait(rule="conflict", reason=str(error))
         except SlurmError as error:
-            log.warning("Queued allocations could not be canceled: %s", error)
-            return
-        if surplus:
-            log.info("%d queued allocations were canceled: nothing is left to run", len(surplus))
+            log.warning("Workflow %d: Slurm did not do as asked: %s", case.workflow.id, error)
+            return Wait(rule="slurm", reason=f"Slurm did not do as asked: {error}")
+        if done.rule != case.rule or not isinstance(done, Wait):
+            case.rule = done.rule
+            self.actor.note(case.workflow, done)
+        return done
+
+    def _carried_out(self, case: Case, scene: Scene, seen: Sighting, choice: Choice) -> Choice:
+        if isinstance(choice, Schedule):
+            return self.actor.schedule(case.workflow, scene, seen, choice)
+        if isinstance(choice, Recover):
+            recovered = self.actor.recover(case.workflow, seen, choice)
+            case.workflow = self.ports.store.get(Workflow, case.workflow.id)
+            return recovered
+        if isinstance(choice, Clear | Stop) and seen.progress.is_complete:
+            self.actor.clear(case.workflow, scene, all_of_them=isinstance(choice, Clear))
+        return choice

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
+from signal import Signals
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import DEFAULT_REQUIREMENT, JobStatus, Report
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from slurmtorc.model import Claim, ExecutionConfig, Workflow
     from slurmtorc.ports import Exit
     from slurmtorc.rules.endings import Verdict
+    from slurmtorc.worker.rooms import Place
 
 TAIL_BYTES = 4096
 """How much of a failed attempt's stderr is kept with its result."""
@@ -42,23 +44,26 @@ class Attempt:
 
     claim: Claim
     stdio: paths.Stdio
-    gpus: tuple[str, ...] = ()
+    place: Place
 
 
-def attempt_of(claim: Claim, around: Surroundings, gpus: tuple[str, ...] = ()) -> Attempt:
+def attempt_of(claim: Claim, around: Surroundings, place: Place) -> Attempt:
     """An attempt with its files and devices chosen."""
     workflow = around.workflow
     stem = paths.attempt_stem(workflow.id, claim.job_id, workflow.run_id, claim.attempt_id)
     mode = paths.stdio_mode(claim.stdio, workflow.execution_config)
-    return Attempt(claim, paths.stdio(around.output_dir, stem, mode), gpus)
+    return Attempt(claim, paths.stdio(around.output_dir, stem, mode), place)
 
 
 def order_for(attempt: Attempt, around: Surroundings, *, hide_gpus: bool) -> Order:
     """The process of an attempt."""
     claim = attempt.claim
     need = claim.requirement
-    limited = around.config.limit_resources and need.name != DEFAULT_REQUIREMENT
+    named = need.name != DEFAULT_REQUIREMENT
+    limited = around.config.limit_resources and named
     script = claim.invocation_script
+    workflow = around.workflow
+    step = paths.step_name(workflow.id, claim.job_id, workflow.run_id, claim.attempt_id)
     return Order(
         key=claim.job_id,
         command=f"{script} {claim.command}" if script else claim.command,
@@ -67,7 +72,16 @@ def order_for(attempt: Attempt, around: Surroundings, *, hide_gpus: bool) -> Ord
         stdout=attempt.stdio.stdout,
         stderr=attempt.stdio.stderr,
         memory_limit=need.memory_bytes if limited else None,
+        stop_signal=signal_named(around.config.termination_signal),
+        step=step,
+        need=need if named else None,
+        nodes=attempt.place.nodes,
     )
+
+
+def signal_named(name: str) -> int:
+    """SIGTERM and TERM are the same."""
+    return Signals[f"SIG{name.removeprefix('SIG')}"]
 
 
 def environment(attempt: Attempt, around: Surroundings, *, hide_gpus: bool) -> dict[str, str]:
@@ -84,9 +98,10 @@ def environment(attempt: Attempt, around: Surroundings, *, hide_gpus: bool) -> d
         "TORC_API_URL": around.url,
         "TORC_STORE_URL": around.url,
     }
-    if attempt.gpus or hide_gpus:
-        env["CUDA_VISIBLE_DEVICES"] = ",".join(attempt.gpus)
-        env["ROCR_VISIBLE_DEVICES"] = ",".join(attempt.gpus)
+    gpus = attempt.place.gpus
+    if gpus or hide_gpus:
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        env["ROCR_VISIBLE_DEVICES"] = ",".join(gpus)
     return env | dict(workflow.env or {}) | dict(claim.env or {})
 
 
@@ -96,15 +111,16 @@ def report_of(
     """What an ended process means for its job."""
     outputs = attempt.claim.outputs if exit_.code == 0 else ()
     files, missing = _outputs(outputs, around.directory)
-    verdict = _verdict(exit_, stopped, missing)
+    verdict = _verdict(exit_, stopped, missing, around.config)
     success = verdict.status is JobStatus.COMPLETED
     stdio = _tidied(attempt, around) if success else attempt.stdio
     tail = None if success else _words(exit_, missing, stdio)
+    back = stopped is Stopped.INTERRUPTED and not success
     return Report(
         job_id=attempt.claim.job_id,
         run_id=around.workflow.run_id,
         attempt_id=attempt.claim.attempt_id,
-        return_code=_code(verdict, around.config),
+        return_code=verdict.return_code,
         status=verdict.status,
         ending=verdict.ending,
         start_time=exit_.start_time,
@@ -117,21 +133,25 @@ def report_of(
         stderr_path=stdio.stderr,
         stderr_tail=tail,
         files=files,
-        again=stopped is Stopped.INTERRUPTED and not success,
+        again=back,
+        spared=back,  # the job has not failed
     )
 
 
-def _verdict(exit_: Exit, stopped: Stopped | None, missing: Sequence[str]) -> Verdict:
+def _verdict(
+    exit_: Exit, stopped: Stopped | None, missing: Sequence[str], config: ExecutionConfig
+) -> Verdict:
     if exit_.launch_error is not None:
         return LAUNCH_FAILED
     why = Stopped.MEMORY if exit_.over_memory else stopped
-    return judge(exit_.code, exit_.signal, stopped=why, missing_output=bool(missing))
-
-
-def _code(verdict: Verdict, config: ExecutionConfig) -> int:
-    """The workflow may name other codes for what the worker itself ended."""
-    renamed = {"timeout": config.timeout_exit_code, "oom": config.oom_exit_code}
-    return renamed.get(verdict.ending.value, verdict.return_code)
+    return judge(
+        exit_.code,
+        exit_.signal,
+        stopped=why,
+        slurm=exit_.slurm_state,
+        missing_output=bool(missing),
+        config=config,
+    )
 
 
 def _outputs(
@@ -170,17 +190,25 @@ def _words(exit_: Exit, missing: Sequence[str], stdio: paths.Stdio) -> str | Non
 
 
 def tail_of(path: str | None) -> str | None:
-    """The end of a file as text; None if there is none."""
+    """The end of a file as text, from the beginning of a line; None if there is none."""
+    data = last_bytes(path)
+    if data is None:
+        return None
+    cut = len(data) > TAIL_BYTES
+    text = data[-TAIL_BYTES:].decode(errors="replace").replace("\x00", "")  # Postgres takes no NUL
+    if cut:
+        text = text.partition("\n")[2] or text
+    return text.rstrip() or None
+
+
+def last_bytes(path: str | None) -> bytes | None:
+    """The end of a file: one byte more than is shown of it, if it is longer than that."""
     if path is None:
         return None
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  once for each failed job
+        with open(path, "rb") as file:  # noqa: PTH123  once for each failed job, and each step
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            data = file.read()
+            file.seek(max(0, size - TAIL_BYTES - 1))
+            return file.read()
     except OSError:
         return None
-    text = data.decode(errors="replace").replace("\x00", "")  # Postgres takes no NUL in text
-    if size > TAIL_BYTES:
-        text = text.partition("\n")[2] or text
-    return text.rstrip() or None

@@ -15,7 +15,7 @@ from slurmtorc.worker.paths import STDIO_FOLDER
 from slurmtorc.worker.worker import LEASE_S, Station, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from slurmtorc.model import Allocation, Workflow
     from slurmtorc.ports import Store
@@ -28,6 +28,8 @@ class Offer:
     """What a worker is started with."""
 
     node: Node
+    nodes: Sequence[Node] = ()
+    """All nodes that it commands, its own among them; empty: its own alone."""
     output_dir: str
     conduct: Conduct
     allocation: Allocation | None = None
@@ -35,11 +37,19 @@ class Offer:
 
 def employ(ports: Ports, workflow: Workflow, offer: Offer) -> Worker:
     """Register a worker and build it. Raises Conflict for one that is not wanted."""
+    refuse_steps_outside(workflow, offer.node)
     around = surroundings(workflow, offer.output_dir, ports.store.url)
     _make_folders(around.output_dir)
     record = ports.store.register(_record(ports, around, offer))
-    station = Station(node=record, whole=whole(offer.node, offer.allocation), gpus=offer.node.gpus)
-    return Worker(ports, station, around, offer.conduct)
+    return Worker(ports, _station(record, offer), around, offer.conduct)
+
+
+def _station(record: ComputeNode, offer: Offer) -> Station:
+    """What jobs may use. Of steps' GPUs only the number counts: Slurm gives each step its own."""
+    own = whole(offer.node, offer.allocation)
+    nodes = tuple((node.hostname, whole(node, offer.allocation)) for node in offer.nodes)
+    gpus = () if offer.conduct.by_steps else offer.node.gpus
+    return Station(node=record, whole=own, gpus=gpus, nodes=nodes)
 
 
 def work(worker: Worker, rest: Callable[[float], object]) -> None:
@@ -50,6 +60,11 @@ def work(worker: Worker, rest: Callable[[float], object]) -> None:
     except BaseException:
         worker.kill()
         raise
+    if worker.in_doubt:
+        # What it holds is the watch's to judge, once accounting says why the allocation ended.
+        worker.kill()
+        return
+    worker.finish()
     _farewell(store, worker.station.node.id)
 
 
@@ -59,6 +74,14 @@ def _farewell(store: Store, node_id: int) -> None:
         store.abandon(node_id)
     else:
         store.retire(node_id)
+
+
+def refuse_steps_outside(workflow: Workflow, node: Node) -> None:
+    """Raise Conflict if jobs must be steps, and this is no allocation."""
+    config = ExecutionConfig.of(workflow.execution_config)
+    if config.mode == "slurm" and node.slurm_job_id is None:
+        message = f"workflow {workflow.id} has execution_config.mode: slurm, and this is no"
+        raise Conflict(f"{message} allocation; use 'torc submit-slurm', or write mode: auto")
 
 
 def surroundings(workflow: Workflow, output_dir: str, url: str) -> Surroundings:
@@ -107,6 +130,7 @@ def _record(ports: Ports, around: Surroundings, offer: Offer) -> ComputeNode:
         num_cpus=node.cpus,
         memory_bytes=node.memory_bytes,
         num_gpus=len(node.gpus),
+        num_nodes=max(1, len(offer.nodes)),
         compute_node_type="slurm" if allocation else "local",
         output_dir=around.output_dir,
         allocation_id=allocation.id if allocation else None,

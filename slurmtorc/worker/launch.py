@@ -83,10 +83,10 @@ class LocalLauncher:
         return ended
 
     def stop(self, key: int, *, hard: bool) -> None:
-        """TERM or KILL the process and all of its family."""
+        """The order's signal, or KILL, for the process and all of its family."""
         if key not in self._running:
             return
-        number = signal.SIGKILL if hard else signal.SIGTERM
+        number = signal.SIGKILL if hard else self._running[key].order.stop_signal
         strays = self._monitor.strays(key)  # looked up while their parents still live
         with contextlib.suppress(ProcessLookupError):
             # All at once: a shell told after its child would go on to its next command.

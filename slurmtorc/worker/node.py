@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from slurmtorc.slurm.nodes import expand_counts, expand_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +32,12 @@ STEP_VARIABLES = re.compile(
 )
 """Variables of the step that the worker is. A job that starts its own srun or MPI must not
 inherit them: it would believe to be a task of the worker's step."""
+
+_SRUN_OPTIONS = re.compile(
+    r"SLURM_(GPUS|GPUS_PER_\w+|CPUS_PER_GPU|EXCLUSIVE|HINT|THREADS_PER_CORE|TIMELIMIT|GRES|EXACT"
+    r"|OVERLAP|CONSTRAINT|SPREAD_JOB)"
+)
+"""Options of the allocation that an srun inside it would take for its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +61,26 @@ def this_node(env: Mapping[str, str]) -> Node:
     return Node(
         hostname=env.get("SLURMD_NODENAME") or socket.gethostname().partition(".")[0],
         cpus=_cpus(env),
-        memory_bytes=_memory(env),
+        memory_bytes=_memory(env, _cpus(env)),
         gpus=_gpus(env),
         slurm_job_id=int(env["SLURM_JOB_ID"]) if in_slurm else None,
         slurm_node_number=int(env.get("SLURM_NODEID") or 0),
         end_time=float(env["SLURM_JOB_END_TIME"]) if env.get("SLURM_JOB_END_TIME") else None,
+    )
+
+
+def all_nodes(env: Mapping[str, str]) -> tuple[Node, ...]:
+    """All nodes of the allocation this process is in, in Slurm's order."""
+    own = this_node(env)
+    names = expand_nodes(env.get("SLURM_JOB_NODELIST", ""))
+    if len(names) <= 1:
+        return (own,)
+    cpus = expand_counts(env.get("SLURM_JOB_CPUS_PER_NODE", ""))
+    if len(cpus) != len(names):
+        cpus = [own.cpus] * len(names)
+    return tuple(
+        replace(own, hostname=name, cpus=count, memory_bytes=_memory(env, count))
+        for name, count in zip(names, cpus, strict=True)
     )
 
 
@@ -66,17 +89,26 @@ def for_jobs(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if not STEP_VARIABLES.match(name)}
 
 
+def for_steps(env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of the sruns that make jobs' steps."""
+    return {name: value for name, value in for_jobs(env).items() if not _is_option(name)}
+
+
+def _is_option(name: str) -> bool:
+    return _SRUN_OPTIONS.fullmatch(name) is not None
+
+
 def _cpus(env: Mapping[str, str]) -> int:
     if env.get("SLURM_CPUS_ON_NODE"):
         return int(env["SLURM_CPUS_ON_NODE"])
     return len(os.sched_getaffinity(0))
 
 
-def _memory(env: Mapping[str, str]) -> int:
+def _memory(env: Mapping[str, str], cpus: int) -> int:
     if int(env.get("SLURM_MEM_PER_NODE") or 0):
         return int(env["SLURM_MEM_PER_NODE"]) * MIB
     if int(env.get("SLURM_MEM_PER_CPU") or 0):
-        return int(env["SLURM_MEM_PER_CPU"]) * MIB * _cpus(env)
+        return int(env["SLURM_MEM_PER_CPU"]) * MIB * cpus
     return _machine_memory()
 
 

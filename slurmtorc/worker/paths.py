@@ -23,7 +23,12 @@ class Stdio(NamedTuple):
 
 def attempt_stem(workflow_id: int, job_id: int, run_id: int, attempt_id: int) -> str:
     """The name all files of one attempt begin with."""
-    return f"job_wf{workflow_id}_j{job_id}_r{run_id}_a{attempt_id}"
+    return f"job_{step_name(workflow_id, job_id, run_id, attempt_id)}"
+
+
+def step_name(workflow_id: int, job_id: int, run_id: int, attempt_id: int) -> str:
+    """What Slurm calls the step of one attempt; torc's name too."""
+    return f"wf{workflow_id}_j{job_id}_r{run_id}_a{attempt_id}"
 
 
 def stdio(output_dir: str, stem: str, mode: StdioMode) -> Stdio:
@@ -35,6 +40,12 @@ def stdio(output_dir: str, stem: str, mode: StdioMode) -> Stdio:
         f"{base}.o" if mode in {StdioMode.SEPARATE, StdioMode.NO_STDERR} else None,
         f"{base}.e" if mode in {StdioMode.SEPARATE, StdioMode.NO_STDOUT} else None,
     )
+
+
+def recovery_stdio(output_dir: str, stem: str) -> Stdio:
+    """The files of the recovery script that was run after an attempt."""
+    base = f"{output_dir}/{STDIO_FOLDER}/{stem}_recovery"
+    return Stdio(f"{base}.o", f"{base}.e")
 
 
 def stdio_mode(job: Mapping[str, Any] | None, workflow: Mapping[str, Any] | None) -> StdioMode:

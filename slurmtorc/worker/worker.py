@@ -10,22 +10,34 @@ When the store does not answer, jobs go on; what they came to is kept and told w
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from slurmtorc.errors import StoreBusy, StoreUnavailable
-from slurmtorc.rules import packing
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
+from slurmtorc.worker.doubts import Doubts
+from slurmtorc.worker.recovering import Recovering, is_script
+from slurmtorc.worker.rooms import Rooms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from slurmtorc.model import Capacity, Claim, ComputeNode, Outlook, Report
+    from slurmtorc.model import (
+        Capacity,
+        Claim,
+        ComputeNode,
+        Outlook,
+        Report,
+        SlurmState,
+        SlurmStats,
+    )
     from slurmtorc.ports import Clock, Exit, Launcher, Store
     from slurmtorc.worker.attempts import Attempt, Surroundings
+    from slurmtorc.worker.rooms import Place
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +47,15 @@ REST_S = 0.2
 """How long a worker with room rests before it looks whether others have freed jobs."""
 BUSY_REST_S = 1.0
 """The same for one without room: it only has to notice that the workflow was canceled."""
+HURRIED_REST_S = 0.1
+"""The same while seconds count: Slurm ends the allocation, or may be about to."""
 OUTLOOK_S = 1.0
 KILL_GRACE_S = 10.0
 """Between TERM and KILL, for jobs that are stopped but not by a deadline."""
+LAST_WORDS_S = 3.0
+"""What a worker keeps for itself of the time that Slurm leaves it after its TERM."""
+SHORTEST_KILL_WAIT_S = 5.0
+"""Slurm never gives less, whatever its KillWait is."""
 LONGEST_OUTAGE_REST_S = 10.0
 
 
@@ -53,6 +71,10 @@ class Conduct:
     end_time: float | None = None
     """When the allocation ends."""
     interrupt_means: Stopped = Stopped.INTERRUPTED
+    by_steps: bool = False
+    """Jobs are steps: Slurm ends them at their own limits before the allocation's end."""
+    kill_wait_s: float = SHORTEST_KILL_WAIT_S
+    """How long Slurm leaves processes alive that it has told to end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +84,15 @@ class Station:
     node: ComputeNode
     whole: Capacity
     gpus: tuple[str, ...] = ()
+    nodes: tuple[tuple[str, Capacity], ...] = ()
+    """All nodes it commands, by name, where jobs are steps; empty: its own alone."""
+
+
+class Accounts(Protocol):
+    """What accounting has said since the last call."""
+
+    def __call__(self, *, last: bool = False) -> Sequence[SlurmStats]:
+        """With `last`, what is still out is waited for a little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +104,10 @@ class Ports:
     clock: Clock
     act: Callable[[], None] | None = None
     """Executes the workflow's pending actions, where this worker can."""
+    why: Callable[[], SlurmState | None] | None = None
+    """Why Slurm ends the allocation this worker is in, as soon as that is known."""
+    accounts: Accounts | None = None
+    """What accounting has said of steps."""
 
 
 class Worker:
@@ -86,11 +121,23 @@ class Worker:
         self.around = around
         self.conduct = conduct
         self.running: dict[int, Attempt] = {}
+        """By job; an attempt stays here until its recovery script has ended too."""
         self.stopped: Stopped | None = None
         self.left: Leave | None = None
-        self._free = station.whole
-        self._free_gpus = list(station.gpus)
+        self.in_doubt = False
+        """It ends without a word of the jobs it stopped, as nobody has said why."""
+        self._rooms = Rooms(station.whole, station.gpus, station.nodes)
+        self._doubts = Doubts(ports.why)
+        self._stats: list[SlurmStats] = []
         self._reports: list[Report] = []
+        self._recovering = Recovering(
+            ports.launcher,
+            ports.clock,
+            around,
+            hide_gpus=bool(station.gpus),
+            end_time=conduct.end_time,
+        )
+        self._canceled = False
         self._stamp: object = None
         self._interrupts = 0
         self._killed = False
@@ -106,21 +153,34 @@ class Worker:
     def tick(self) -> float | None:
         """One step; seconds to rest, or None when the worker has ended."""
         now = self.ports.clock.now()
+        self._watch_time(now)  # first: what ends after a signal may have ended by it
         self._reap()
-        self._watch_time(now)
         if now >= self._retry_at:
             try:
                 self._talk(now)
                 self._recovered()
             except StoreUnavailable as error:
                 self._outage(error, now)
-        if self.left is not None and not self.running and not self._reports:
+        if self._is_over(now):
             return None
         return self._rest(now)
+
+    def _is_over(self, now: float) -> bool:
+        if self.left is not None and not self.running and not self._reports:
+            return True
+        last = self._stopped_at + max(self._kill_wait() - 1, SHORTEST_KILL_WAIT_S - 1)
+        self.in_doubt = self.stopped is Stopped.ALLOCATION and now >= last
+        return self.in_doubt
 
     def interrupt(self) -> None:
         """Stop cleanly: jobs are asked to end, and no more are taken. Again: end them at once."""
         self._interrupts += 1
+
+    def finish(self) -> None:
+        """The last words of a worker that has ended: accounts that were still out."""
+        if self.stopped is not Stopped.ALLOCATION:
+            with contextlib.suppress(StoreUnavailable):  # no result depends on them
+                self._note_accounts(last=True)
 
     def kill(self) -> None:
         """End all jobs now; for the case that this worker itself has failed."""
@@ -129,17 +189,30 @@ class Worker:
     def _rest(self, now: float) -> float:
         if now < self._retry_at:
             return min(self._retry_at - now, BUSY_REST_S)
+        if self._doubts.held or self.stopped is Stopped.ALLOCATION:
+            return HURRIED_REST_S
         return REST_S if self._has_room() else BUSY_REST_S
 
     # ── processes ────────────────────────────────────────────────────────────
 
     def _reap(self) -> None:
-        for exit_ in self.ports.launcher.poll():
-            attempt = self.running.pop(exit_.key)
-            self._free = packing.give_back(self._free, attempt.claim.requirement)
-            self._free_gpus = sorted({*self._free_gpus, *attempt.gpus})
-            self._reports.append(self._reported(attempt, exit_))
+        now = self.ports.clock.now()
+        for exit_ in self._doubts.sift(self.ports.launcher.poll(), self.stopped, now):
+            report = self._came_to(exit_)
+            if report is None:
+                continue
+            attempt = self.running.pop(report.job_id)
+            self._rooms.leave(attempt.claim.job_id)
+            self._reports.append(report)
             self._idle_since = self.ports.clock.now()
+
+    def _came_to(self, exit_: Exit) -> Report | None:
+        """What an ended process means for its job; None while the job is being recovered."""
+        if is_script(exit_.key):
+            return self._recovering.ended(exit_, self.stopped)
+        attempt = self.running[exit_.key]
+        report = self._reported(attempt, exit_)
+        return self._recovering.judged(attempt, report, self.stopped, canceled=self._canceled)
 
     def _reported(self, attempt: Attempt, exit_: Exit) -> Report:
         report = report_of(attempt, exit_, self.around, self.stopped)
@@ -154,14 +227,13 @@ class Worker:
         )
         return report
 
-    def _launch(self, claims: list[Claim]) -> None:
-        for claim in claims:
-            count = claim.requirement.num_gpus
-            gpus, self._free_gpus = tuple(self._free_gpus[:count]), self._free_gpus[count:]
-            self._free = packing.take(self._free, claim.requirement)
-            attempt = attempt_of(claim, self.around, gpus)
+    def _launch(self, placed: list[tuple[Claim, Place]]) -> None:
+        for claim, wanted in placed:
+            place = self._rooms.take(claim, wanted)
+            attempt = attempt_of(claim, self.around, place)
             self.running[claim.job_id] = attempt
-            order = order_for(attempt, self.around, hide_gpus=bool(self.station.gpus) and not count)
+            hide = bool(self.station.gpus) and not claim.requirement.num_gpus
+            order = order_for(attempt, self.around, hide_gpus=hide)
             self.ports.launcher.start(order)
             log.info(
                 "Job started job_id=%d job_name=%s attempt_id=%d",
@@ -174,24 +246,46 @@ class Worker:
 
     def _watch_time(self, now: float) -> None:
         """Stop what must be stopped: asked by somebody, or at the allocation's end."""
-        config, end = self.around.config, self.conduct.end_time
-        if end is not None and now >= end - config.sigkill_headroom_seconds:
-            self._stop(Stopped.DEADLINE, now, hard=True)
-        elif end is not None and now >= self._deadline(end):
-            self._stop(Stopped.DEADLINE, now)
+        self._recovering.watch_time(now)
+        self._watch_end(now)
         if self._interrupts:
-            self._stop(self.conduct.interrupt_means, now, hard=self._interrupts > 1)
+            why, again = self._interruption(now), self._interrupts > 1
+            # Slurm sends its TERM twice, a few milliseconds apart: that is no impatience.
+            self._stop(why, now, hard=again and why is not Stopped.ALLOCATION)
         if self.stopped is not None and now >= self._stopped_at + self._grace():
             self._stop(self.stopped, now, hard=True)
 
+    def _watch_end(self, now: float) -> None:
+        """Stop jobs before the allocation's end; steps have limits of their own."""
+        config, end = self.around.config, self.conduct.end_time
+        if end is None or now < self._deadline(end):
+            return
+        if self.conduct.by_steps:
+            self.left = self.left or Leave(Stopped.DEADLINE.value)
+        else:
+            self._stop(Stopped.DEADLINE, now, hard=now >= end - config.sigkill_headroom_seconds)
+
+    def _interruption(self, now: float) -> Stopped:
+        """What a signal means. After the known end of the allocation nobody need be asked."""
+        means, end = self.conduct.interrupt_means, self.conduct.end_time
+        over = means is Stopped.ALLOCATION and end is not None and now >= end
+        return Stopped.DEADLINE if over else means
+
     def _deadline(self, end: float) -> float:
+        """When jobs must be told to end."""
         config = self.around.config
-        return end - config.sigkill_headroom_seconds - config.sigterm_lead_seconds
+        lead = 0 if self.conduct.by_steps else config.sigterm_lead_seconds
+        return end - config.sigkill_headroom_seconds - lead
 
     def _grace(self) -> float:
         if self.stopped is Stopped.DEADLINE:
             return self.around.config.sigterm_lead_seconds
+        if self.stopped is Stopped.ALLOCATION:
+            return self._kill_wait() - LAST_WORDS_S
         return KILL_GRACE_S
+
+    def _kill_wait(self) -> float:
+        return max(self.conduct.kill_wait_s, SHORTEST_KILL_WAIT_S)
 
     def _stop(self, why: Stopped, now: float, *, hard: bool = False) -> None:
         """Ask all jobs to end, once; end them, once. No more are taken."""
@@ -199,14 +293,16 @@ class Worker:
             self.stopped, self._stopped_at = why, now
             log.warning("Stopping: %s; %d jobs run", why.value, len(self.running))
             self.left = self.left or Leave(why.value)
-            self._signal(hard=hard)
+            self._signal(hard=hard, scripts=why is not Stopped.DEADLINE)
         elif hard and not self._killed:
-            self._signal(hard=True)
+            self._signal(hard=True, scripts=why is not Stopped.DEADLINE)
 
-    def _signal(self, *, hard: bool) -> None:
+    def _signal(self, *, hard: bool, scripts: bool = True) -> None:
+        """Scripts have a little more time than jobs at a deadline, and an end of their own."""
         self._killed = self._killed or hard
         for key in list(self.ports.launcher.running()):
-            self.ports.launcher.stop(key, hard=hard)
+            if scripts or not is_script(key):
+                self.ports.launcher.stop(key, hard=hard)
 
     # ── the store ────────────────────────────────────────────────────────────
 
@@ -217,8 +313,17 @@ class Worker:
         self._beat(now)
         if self._reports or (self._has_news() and self.left is None and self._has_room()):
             self._exchange()
+        self._note_accounts()
         if now >= self._next_outlook or not self.running:
             self._look(now)
+
+    def _note_accounts(self, *, last: bool = False) -> None:
+        """Tell what accounting says of steps; their results are in the store by now."""
+        if self.ports.accounts is not None:
+            self._stats += self.ports.accounts(last=last)
+        if self._stats:
+            self.ports.store.note_stats(self._stats)
+            self._stats = []
 
     def _has_news(self) -> bool:
         """Whether anybody has changed anything since we last looked."""
@@ -228,23 +333,27 @@ class Worker:
     def _exchange(self) -> None:
         """Report and claim in one transaction; launch what was claimed once it is committed."""
         store, node_id = self.ports.store, self.station.node.id
-        claims: list[Claim] = []
+        placed: list[tuple[Claim, Place]] = []
         with store.together():
             if self._reports:
                 store.complete(node_id, self._reports)
             if self.left is None and self._has_room():
-                claims = self._claim()
+                placed = self._claim()
+            claims = [claim for claim, _ in placed]
+            self._recovering.learn(store, claims)
             started = set(store.start(node_id, [c.job_id for c in claims])) if claims else set()
         self._reports = []
-        self._launch([claim for claim in claims if claim.job_id in started])
+        self._launch([(claim, place) for claim, place in placed if claim.job_id in started])
 
-    def _claim(self) -> list[Claim]:
+    def _claim(self) -> list[tuple[Claim, Place]]:
         store, node_id = self.ports.store, self.station.node.id
         limit = self.conduct.max_parallel_jobs
         if limit is not None:
-            return store.claim_next(node_id, limit - len(self.running))
-        free = packing.until(self._free, self._seconds_left())
-        return store.claim(node_id, free, free.cpus)
+            claims = store.claim_next(node_id, limit - len(self.running))
+            return self._rooms.anywhere(claims)
+        return self._rooms.claim(
+            lambda free: store.claim(node_id, free, free.cpus * free.nodes), self._seconds_left()
+        )
 
     def _seconds_left(self) -> float | None:
         end = self.conduct.end_time
@@ -252,7 +361,7 @@ class Worker:
 
     def _has_room(self) -> bool:
         limit = self.conduct.max_parallel_jobs
-        return self._free.cpus > 0 if limit is None else len(self.running) < limit
+        return self._rooms.has_room() if limit is None else len(self.running) < limit
 
     def _beat(self, now: float) -> None:
         if now < self._next_heartbeat:
@@ -269,6 +378,7 @@ class Worker:
         if self.ports.act is not None and self.left is None:
             self.ports.act()
         outlook = self.ports.store.outlook(self.around.workflow.id)
+        self._canceled = outlook.is_canceled
         if outlook.is_canceled and self.stopped is None:
             self._stop(Stopped.CANCELED, now)
         if not self.running and not self._reports:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -11,37 +12,90 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from slurmtorc.clock import SystemClock
+from slurmtorc.model import Capacity
 from slurmtorc.ports import Order
+from slurmtorc.settings import Settings
+from slurmtorc.slurm.cli import SlurmCli
+from slurmtorc.worker.clerk import Clerk
 from slurmtorc.worker.launch import LocalLauncher
 from slurmtorc.worker.monitor import Monitor, process_of
+from slurmtorc.worker.srun import Allotment, SrunLauncher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from cluster import RunningCluster
 
     from slurmtorc.ports import Exit, Launcher
 
 PATIENCE_S = 30.0
 
 
-@pytest.fixture(params=["pidfd", "sigchld"])
-def launcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
-    """A launcher on a kernel that has pidfds, and on one that has not."""
-    if request.param == "sigchld":
+LOCAL = ["pidfd", "sigchld"]
+STEPS = pytest.param("srun", marks=[pytest.mark.slurm, pytest.mark.slow])
 
-        def missing(*_: object) -> int:
-            raise OSError(38, "Function not implemented")
 
-        monkeypatch.setattr(os, "pidfd_open", missing)
-    made = LocalLauncher(SystemClock(), os.environ, Monitor(interval=0.2))
+@pytest.fixture(params=[*LOCAL, STEPS])
+def launcher(request: pytest.FixtureRequest) -> Iterator[Launcher]:
+    """Every adapter."""
+    steps = request.param == "srun"
+    yield from request.getfixturevalue("srun" if steps else f"local_{request.param}")
+
+
+@pytest.fixture(params=LOCAL)
+def here(request: pytest.FixtureRequest) -> Iterator[Launcher]:
+    """Those whose processes are on this machine. Of a step's, Slurm measures them and ends the
+    last; where it tracks processes by their parents, as in the sandbox, some escape it.
+    """
+    yield from request.getfixturevalue(f"local_{request.param}")
+
+
+@pytest.fixture
+def local_pidfd() -> Iterator[Launcher]:
+    return to_the_end(LocalLauncher(SystemClock(), os.environ, Monitor(interval=0.2)))
+
+
+@pytest.fixture
+def local_sigchld(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+    """A kernel without pidfds."""
+
+    def missing(*_: object) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", missing)
+    return to_the_end(LocalLauncher(SystemClock(), os.environ, Monitor(interval=0.2)))
+
+
+@pytest.fixture
+def srun(cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
+    """In an allocation of its own."""
+    for name, value in cluster.env.items():
+        monkeypatch.setenv(name, value)
+    asked = cluster.run("salloc", "--no-shell", "-n1", "-c2", "-t5", "--mem=500")
+    match = re.search(r"allocation (\d+)", asked.stderr)
+    assert match is not None, asked.stderr
+    clock, number = SystemClock(), int(match[1])
+    slurm = SlurmCli(Settings(), clock)
+    whole = Capacity(cpus=2, memory_bytes=500 << 20)
+    allotment = Allotment(slurm_job_id=number, whole=whole, bind=None)
+    local = LocalLauncher(clock, os.environ, Monitor(interval=3600))
+    made = SrunLauncher(local, Clerk(slurm, number), clock, allotment)
+    yield to_the_end(made, local)
+    cluster.run("scancel", str(number))
+
+
+def to_the_end(made: Launcher, local: LocalLauncher | None = None) -> Iterator[Launcher]:
+    """Lend it, and see that nothing is left."""
     yield made
     for key in list(made.running()):
         made.stop(key, hard=True)
     ended(made, len(made.running()))
-    made.close()
+    (local or made).close()  # type: ignore[attr-defined]
 
 
 def an_order(tmp_path: Path, command: str, key: int = 1, **values: Any) -> Order:
     given = {"env": {}, "stdout": f"{tmp_path}/{key}.o", "stderr": f"{tmp_path}/{key}.e"}
+    given |= {"step": f"wf1_j{key}_r1_a1"}
     return Order(key=key, command=command, directory=str(tmp_path), **given | values)
 
 
@@ -161,27 +215,27 @@ def test_a_stopped_shell_does_not_go_on_to_its_next_command(
     assert list(tmp_path.glob("on*")) == []
 
 
-def test_stop_reaches_the_whole_family(launcher: Launcher, tmp_path: Path) -> None:
+def test_stop_reaches_the_whole_family(here: Launcher, tmp_path: Path) -> None:
     """Children, children in a process group of their own, and those whose parent is gone."""
     command = (
         "sleep 100 & echo $! > a.pid; timeout 100 sleep 100 & echo $! > b.pid; "
         "(sleep 100 & echo $! > c.pid); wait"
     )
-    launcher.start(an_order(tmp_path, command))
+    here.start(an_order(tmp_path, command))
     files = [tmp_path / name for name in ("a.pid", "b.pid", "c.pid")]
     wait_for(*files)
     pids = [int(path.read_text()) for path in files]
-    launcher.stop(1, hard=True)
-    ended(launcher, 1)
+    here.stop(1, hard=True)
+    ended(here, 1)
     limit = time.monotonic() + PATIENCE_S
     while any(process_of(pid) for pid in pids):
         assert time.monotonic() < limit, "processes of the job are left"
         time.sleep(0.01)
 
 
-def test_what_a_job_leaves_in_its_group_ends_with_it(launcher: Launcher, tmp_path: Path) -> None:
-    launcher.start(an_order(tmp_path, "sleep 100 & echo $! > left.pid"))
-    assert ended(launcher, 1)[1].code == 0
+def test_what_a_job_leaves_in_its_group_ends_with_it(here: Launcher, tmp_path: Path) -> None:
+    here.start(an_order(tmp_path, "sleep 100 & echo $! > left.pid"))
+    assert ended(here, 1)[1].code == 0
     pid = int((tmp_path / "left.pid").read_text())
     limit = time.monotonic() + PATIENCE_S
     while process_of(pid):
@@ -209,12 +263,12 @@ def test_wait_returns_when_a_signal_comes(launcher: Launcher) -> None:
     assert launcher.poll() == []
 
 
-def test_memory_and_cpu_of_a_long_job_are_measured(launcher: Launcher, tmp_path: Path) -> None:
+def test_memory_and_cpu_of_a_long_job_are_measured(here: Launcher, tmp_path: Path) -> None:
     use = "x = bytearray(150_000_000)\n"
     burn = "import time\nend = time.time() + 0.8\nwhile time.time() < end: pass"
     (tmp_path / "burn.py").write_text(use + burn)
-    launcher.start(an_order(tmp_path, "python3 burn.py & python3 burn.py; wait"))
-    exit_ = ended(launcher, 1)[1]
+    here.start(an_order(tmp_path, "python3 burn.py & python3 burn.py; wait"))
+    exit_ = ended(here, 1)[1]
     assert exit_.code == 0
     assert exit_.peak_memory_bytes is not None
     assert exit_.avg_memory_bytes is not None
@@ -225,11 +279,11 @@ def test_memory_and_cpu_of_a_long_job_are_measured(launcher: Launcher, tmp_path:
     assert 20 < exit_.avg_cpu_percent <= exit_.peak_cpu_percent
 
 
-def test_even_the_shortest_job_is_measured(launcher: Launcher, tmp_path: Path) -> None:
+def test_even_the_shortest_job_is_measured(here: Launcher, tmp_path: Path) -> None:
     short = "import os; x = bytearray(400_000_000); os._exit(0)"
-    launcher.start(an_order(tmp_path, f'python3 -c "{short}"'))
-    launcher.start(an_order(tmp_path, "true", key=2))
-    exits = ended(launcher, 2)
+    here.start(an_order(tmp_path, f'python3 -c "{short}"'))
+    here.start(an_order(tmp_path, "true", key=2))
+    exits = ended(here, 2)
     assert (exits[1].peak_memory_bytes or 0) > 390e6
     assert 0 < (exits[2].peak_memory_bytes or 0) < 20e6  # its own size, not its parent's
     for exit_ in exits.values():
@@ -237,10 +291,10 @@ def test_even_the_shortest_job_is_measured(launcher: Launcher, tmp_path: Path) -
         assert exit_.avg_cpu_percent > 0
 
 
-def test_a_job_over_its_memory_is_killed_and_says_so(launcher: Launcher, tmp_path: Path) -> None:
+def test_a_job_over_its_memory_is_killed_and_says_so(here: Launcher, tmp_path: Path) -> None:
     hungry = "python3 -c 'x = bytearray(300_000_000)\nwhile True: pass'"
-    launcher.start(an_order(tmp_path, hungry, memory_limit=200_000_000))
-    launcher.start(an_order(tmp_path, "sleep 0.5", key=2, memory_limit=200_000_000))
-    exits = ended(launcher, 2)
+    here.start(an_order(tmp_path, hungry, memory_limit=200_000_000))
+    here.start(an_order(tmp_path, "sleep 0.5", key=2, memory_limit=200_000_000))
+    exits = ended(here, 2)
     assert (exits[1].signal, exits[1].over_memory) == (signal.SIGKILL, True)
     assert (exits[2].code, exits[2].over_memory) == (0, False)

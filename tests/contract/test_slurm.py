@@ -1,6 +1,7 @@
-"""What every Slurm port must do, on a real cluster.
+"""What every Slurm port must do: on a real cluster, and on a simulated one.
 
-A cluster cannot be told the time: these tests wait for it, and each says how long at most.
+A real cluster cannot be told the time: these tests wait for it, and each says how long at most.
+A simulated one can, and is: there a second passes whenever a test waits.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cluster import RunningCluster
+    from simulated import SimulatedCluster
+
+    AnyCluster = RunningCluster | SimulatedCluster
 
     from slurmtorc.model import SlurmScheduler
     from slurmtorc.ports import Script, Slurm
 
 T = TypeVar("T")
-
-pytestmark = pytest.mark.slurm
 
 NEVER = 4_000_000
 """An id no test reaches."""
@@ -41,23 +43,53 @@ NEVER = 4_000_000
 _tokens = count(1)
 
 
+KINDS = [pytest.param("sandbox", marks=pytest.mark.slurm), "simulated"]
+ONLY_REAL = pytest.mark.parametrize("any_cluster", KINDS[:1], indirect=True)
+"""For what a worker does inside its allocation."""
+
+
+@pytest.fixture(params=KINDS)
+def any_cluster(request: pytest.FixtureRequest) -> AnyCluster:
+    """A cluster that no test breaks."""
+    return any_of(request, "cluster", {})
+
+
+@pytest.fixture(params=KINDS)
+def own_cluster_of_any_kind(request: pytest.FixtureRequest) -> Callable[..., AnyCluster]:
+    """Makes clusters for one test alone."""
+    return lambda **options: any_of(request, "own_cluster", options)
+
+
+def any_of(request: pytest.FixtureRequest, fixture: str, options: dict[str, Any]) -> AnyCluster:
+    if request.param == "simulated":
+        from simulated import SimulatedCluster
+
+        made = SimulatedCluster(**options)
+        request.getfixturevalue("monkeypatch").setitem(globals(), "time", made.time)
+        return made
+    found = request.getfixturevalue(fixture)
+    return found(**options) if options else found
+
+
 @pytest.fixture
-def slurm(cluster: RunningCluster) -> Slurm:
-    return an_adapter(cluster)
+def slurm(any_cluster: AnyCluster) -> Slurm:
+    return an_adapter(any_cluster)
 
 
-def an_adapter(cluster: RunningCluster) -> Slurm:
+def an_adapter(cluster: AnyCluster) -> Slurm:
+    if not hasattr(cluster, "env"):
+        return cluster.slurm
     return SlurmCli(Settings(slurm_rate=0), SystemClock(), environ=cluster.env)
 
 
 @pytest.fixture
-def a_script(cluster: RunningCluster, tmp_path: Path) -> Callable[..., Script]:
+def a_script(any_cluster: AnyCluster, tmp_path: Path) -> Callable[..., Script]:
     """A script whose worker is a command; other values are the scheduler's."""
-    return lambda *worker, **values: made(cluster, tmp_path, worker, values)
+    return lambda *worker, **values: made(any_cluster, tmp_path, worker, values)
 
 
 def made(
-    cluster: RunningCluster, folder: Path, worker: tuple[str, ...], values: dict[str, Any]
+    cluster: AnyCluster, folder: Path, worker: tuple[str, ...], values: dict[str, Any]
 ) -> Script:
     token = values.pop("token", f"{time.time_ns():x}x{next(_tokens)}")
     defaults = values.pop("defaults", {})
@@ -118,7 +150,14 @@ def test_an_allocation_is_seen_from_its_submission_to_its_end(
     assert seen.start_time is not None
     assert seen.end_time >= seen.start_time
 
-    told = until(lambda: (e := slurm.account([number], begin).get(number)) and e.timelimit_s and e)
+    told = until(
+        lambda: (
+            (e := slurm.account([number], begin).get(number))
+            and e.state.final
+            and e.timelimit_s
+            and e
+        )
+    )
     assert told.state is S.COMPLETED
     assert (told.name, told.timelimit_s, told.nodes) == (script.job_name, 300, seen.nodes)
     assert (told.submit_time, told.end_time) == (seen.submit_time, seen.end_time)
@@ -133,13 +172,13 @@ def test_a_failure_is_seen_and_told(slurm: Slurm, a_script: Callable[..., Script
 
 @pytest.mark.slow
 def test_a_timeout_is_seen_and_told(
-    slurm: Slurm, cluster: RunningCluster, a_script: Callable[..., Script]
+    slurm: Slurm, any_cluster: AnyCluster, a_script: Callable[..., Script]
 ) -> None:
     """Slurm looks at limits every 30 s; the owner may move the end to the next look."""
     begin = time.time()
     number = slurm.submit(a_script("sleep", "300"))
     until(lambda: slurm.look([number])[number].state is S.RUNNING)
-    moved = cluster.run("scontrol", "update", f"JobId={number}", "EndTime=now+1")
+    moved = any_cluster.run("scontrol", "update", f"JobId={number}", "EndTime=now+1")
     assert moved.returncode == 0, moved.stderr
     assert ended(slurm, number, 60) is S.TIMEOUT
     until(lambda: (e := slurm.account([number], begin).get(number)) and e.state is S.TIMEOUT)
@@ -159,6 +198,7 @@ def test_a_script_gets_what_it_asks_for_on_every_node(
     assert (tmp_path / f"slurm_output_wf1_sl{number}.o").exists()
 
 
+@ONLY_REAL
 def test_a_job_of_a_worker_may_call_srun_itself(
     slurm: Slurm, a_script: Callable[..., Script], tmp_path: Path
 ) -> None:
@@ -172,13 +212,13 @@ SAY = "echo $SLURM_CPUS_ON_NODE $SLURM_MEM_PER_NODE ${SLURM_GPUS_ON_NODE:-0} >> 
 
 
 def test_a_worker_sees_what_was_planned_for_it(
-    slurm: Slurm, cluster: RunningCluster, tmp_path: Path
+    slurm: Slurm, any_cluster: AnyCluster, tmp_path: Path
 ) -> None:
     draft = a_draft(
         *(a_job(f"job{number}", requirement=0) for number in range(5)),
         requirements=[a_need("work", memory="300m", runtime="PT10M")],
     )
-    result = plan(draft, site=slurm.site(), options=Options(account=cluster.account))
+    result = plan(draft, site=slurm.site(), options=Options(account=any_cluster.account))
     (group,), (scheduler,) = result.groups, result.schedulers
     assert (group.allocations, group.per_node) == (2, 3)
     number = slurm.submit(submittable(scheduler, tmp_path, "bash", "-c", SAY))
@@ -188,6 +228,7 @@ def test_a_worker_sees_what_was_planned_for_it(
     assert (tmp_path / "said").read_text() == said == "3 1156 0\n"
 
 
+@pytest.mark.slurm
 @pytest.mark.slow
 def test_a_worker_has_the_gpus_of_its_allocation(
     own_cluster: Callable[..., RunningCluster], tmp_path: Path
@@ -202,6 +243,7 @@ def test_a_worker_has_the_gpus_of_its_allocation(
     assert gpus == ["1", "2", "0"]
 
 
+@ONLY_REAL
 def test_a_worker_may_submit_what_asks_for_memory_otherwise(
     slurm: Slurm, a_script: Callable[..., Script], tmp_path: Path
 ) -> None:
@@ -309,9 +351,9 @@ def test_a_token_is_not_found_by_a_part_of_it(
 
 @pytest.mark.slow
 def test_an_allocation_that_the_queue_forgot_is_found_in_accounting(
-    own_cluster: Callable[..., RunningCluster], tmp_path: Path
+    own_cluster_of_any_kind: Callable[..., AnyCluster], tmp_path: Path
 ) -> None:
-    cluster = own_cluster(nodes=1, settings=(("MinJobAge", "2"),))
+    cluster = own_cluster_of_any_kind(nodes=1, settings=(("MinJobAge", "2"),))
     slurm, begin = an_adapter(cluster), time.time()
     script = made(cluster, tmp_path, (), {})
     number = slurm.submit(script)
@@ -344,11 +386,11 @@ def test_a_refusal_is_said_in_slurms_words(
     assert left is None or slurm.look([left])[left].state is S.FAILED
 
 
-def test_the_site_is_the_cluster_as_it_was_made(slurm: Slurm, cluster: RunningCluster) -> None:
-    site, shape = slurm.site(), cluster.plan.shape
+def test_the_site_is_the_cluster_as_it_was_made(slurm: Slurm, any_cluster: AnyCluster) -> None:
+    site, shape = slurm.site(), any_cluster.plan.shape
     (default,) = [part for part in site.partitions if part.is_default]
     assert site.name == "sandbox"
-    assert default.nodes == len(cluster.nodes)
+    assert default.nodes == len(any_cluster.nodes)
     assert default.cpus == shape.cpus
     assert default.memory_bytes == shape.memory * 1024**2
     assert default.gpus == shape.gpus
@@ -358,9 +400,9 @@ def test_the_site_is_the_cluster_as_it_was_made(slurm: Slurm, cluster: RunningCl
 
 @pytest.mark.slow
 def test_silence_is_told_from_absence(
-    own_cluster: Callable[..., RunningCluster], tmp_path: Path
+    own_cluster_of_any_kind: Callable[..., AnyCluster], tmp_path: Path
 ) -> None:
-    cluster = own_cluster(nodes=1)
+    cluster = own_cluster_of_any_kind(nodes=1)
     slurm, begin = an_adapter(cluster), time.time()
     number = slurm.submit(made(cluster, tmp_path, (), {}))
     until(lambda: (e := slurm.account([number], begin).get(number)) and e.state.final)

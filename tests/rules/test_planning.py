@@ -411,7 +411,18 @@ def test_all_faults_are_found_at_once_and_each_has_its_place() -> None:
 def test_jobs_of_several_nodes_are_said_to_need_another_mode() -> None:
     text = message(flat(2, num_nodes=4))
     assert "ask for 4 nodes each (requirement 'work')" in text
-    assert "execution_config mode 'slurm'" in text
+    assert "execution_config.mode: slurm" in text
+
+
+def test_jobs_of_several_nodes_have_allocations_of_as_many() -> None:
+    draft = flat(5, num_nodes=2)
+    draft.workflow = replace(draft.workflow, execution_config={"mode": "slurm"})
+    group = only(draft, a_partition(nodes=7))
+    assert (group.allocations, group.nodes_each, group.nodes, group.per_node) == (3, 2, 6, 1)
+    assert group.capacity >= 5
+    (scheduler,) = planned(draft, a_partition(nodes=7)).schedulers
+    assert scheduler.nodes == 2
+    assert "2 nodes of 1" in message(draft, a_partition(nodes=1))
 
 
 def test_a_site_with_nothing_up_is_said() -> None:

@@ -114,6 +114,7 @@ CASES: dict[str, dict[str, Any]] = {
         },
         "prefix": "sweep-",
     },
+    "steps": {"scheduler": a_scheduler(account="proj", nodes=3), "by_steps": True},
     "hostile": {
         "scheduler": a_scheduler(
             account='a"b\\c', partition="it's $HOME `id`", qos="x # y", extra="--begin=now+1hour"
@@ -147,7 +148,7 @@ def test_a_script_is_bash(name: str) -> None:
     text = rendered(**CASES[name])
     assert text.startswith("#!/bin/bash\n")
     assert text.endswith("\n")
-    command = text.partition("exec srun")[2].replace("\\\n", " ")
+    command = text.rpartition("\nexec ")[2].replace("\\\n", " ")
     worker = CASES[name].get("worker", WORKER)
     assert shlex.split(command)[-len(worker) :] == worker
 

@@ -15,7 +15,7 @@ EVERYTHING: dict[str, Any] = {
     "parameters": {"seed": "1:3", "lr": [0.1, 1e-05], "one": "7"},
     "slurm_defaults": {"mail-type": "END", "exclusive": True, "nice": 10},
     "resource_monitor": {"enabled": True, "sample_interval_seconds": 2, "jobs": {"enabled": True}},
-    "execution_config": {"mode": "direct", "stdio": {"mode": "combined"}, "staggered_start": False},
+    "execution_config": {"mode": "slurm", "stdio": {"mode": "combined"}, "staggered_start": False},
     "access_groups": ["g1"],
     "compute_node_wait_for_new_jobs_seconds": 0,
     "resource_requirements": [

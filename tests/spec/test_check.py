@@ -171,16 +171,14 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
             "datasets",
             "dynamic_jobs",
             "enable_ro_crate",
-            "failure_handlers",
             "jobs_sort_method",
-            "use_pending_failed",
         ],
     ),
     (
         {
             "user_data": [{"name": "u", "is_ephemeral": True}, {"name": "v", "is_ephemeral": True}],
             "execution_config": {
-                "mode": "slurm", "srun_termination_signal": "T@1", "staggered_start": False,
+                "mode": "slurm", "srun_termination_signal": "TERM@1", "staggered_start": False,
             },
             "resource_monitor": {
                 "granularity": "time_series", "generate_plots": True,
@@ -189,9 +187,6 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
             },
         },
         [
-            "execution_config.mode",
-            "execution_config.srun_termination_signal",
-            "execution_config.staggered_start",
             "resource_monitor.compute_node",
             "resource_monitor.flush_interval_seconds",
             "resource_monitor.generate_plots",

@@ -13,50 +13,7 @@ NODES = {
 }
 
 
-def rules(*written: dict[str, Any]) -> dict[str, Any]:
-    return {"failure_handlers": [{"name": "h", "rules": list(written)}]}
-
-
-def never(index: int, why: str) -> str:
-    return f"failure_handlers[0].rules[{index}]: this rule can never match: {why}"
-
-
-ALL = {"match_all_exit_codes": True}
 SECTIONS: list[tuple[dict[str, Any], list[str]]] = [
-    (rules({"exit_codes": [1]}, {"endings": ["node_fail"]}, ALL), []),
-    (
-        rules({}),
-        [never(0, "it names no failure; write exit_codes, endings or match_all_exit_codes: true")],
-    ),
-    (rules({"exit_codes": [0]}), [never(0, "exit code 0 is success; write the codes of failures")]),
-    (
-        rules(ALL, {"exit_codes": [1]}, {"endings": ["oom"]}),
-        [
-            never(1, "rules[0] matches every failure; put the general rule last"),
-            never(2, "rules[0] matches every failure; put the general rule last"),
-        ],
-    ),
-    (
-        rules({"exit_codes": [1, 2]}, {"exit_codes": [3]}, {"exit_codes": [3, 1]}),
-        [never(2, "the rules before it match all its exit codes; leave it out")],
-    ),
-    (
-        rules({"exit_codes": [1], "max_retries": 1}),
-        [
-            ("warning: failure_handlers[0].rules[0].max_retries: 1 means the job is never retried; "
-            "it is the number of attempts in all; 2 allows one retry")
-        ],
-    ),
-    (
-        rules({"exit_codes": [1], "max_retries": 0}, {"exit_codes": "2"}, {}),
-        [
-            "failure_handlers[0].rules[0].max_retries: 0 is too small; write 1 or more",
-            'failure_handlers[0].rules[1].exit_codes: "2" is text, not a list; write ["2"]',
-            never(
-                2, "it names no failure; write exit_codes, endings or match_all_exit_codes: true"
-            ),
-        ],
-    ),
     ({"metadata": {"a": 1}}, []),
     ({"metadata": '{"a": 1}'}, []),
     (
@@ -155,6 +112,24 @@ EXECUTION: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         ],
     ),
     ({"enable_cpu_bind": False}, {}, []),
+    ({"termination_signal": "INT"}, {}, []),
+    (
+        {"termination_signal": "SIGNONE"},
+        {},
+        ["termination_signal: 'SIGNONE' is no signal; write its name, as in SIGTERM"],
+    ),
+    ({"mode": "slurm", "srun_termination_signal": "B:USR1@60"}, {}, []),
+    *(
+        (
+            {"mode": "slurm", "srun_termination_signal": value},
+            {},
+            [
+                (f"srun_termination_signal: {value!r} is not understood; "
+                 "write a signal and how many seconds before the limit, as in TERM@120")
+            ],
+        )
+        for value in ("TERM@soon", "NONE@60", "@60")
+    ),
     (
         {
             "mode": "slurm", "termination_signal": "SIGTERM", "sigterm_lead_seconds": 5,
@@ -198,6 +173,22 @@ def test_keys_of_the_other_mode_are_told_all_at_once(
 ) -> None:
     found = texts(check({"execution_config": config, **more}))
     assert found == [f"execution_config.{text}" for text in expected]
+
+
+@pytest.mark.parametrize(("mode", "wrong"), [("direct", True), ("slurm", False), ("auto", False)])
+def test_a_job_of_several_nodes_is_a_step(mode: str, wrong: bool) -> None:
+    wide = {"name": "wide", "num_cpus": 1, "memory": "1g", "runtime": "PT1M", "num_nodes": 2}
+    tree = {
+        "execution_config": {"mode": mode},
+        "resource_requirements": [wide, {**wide, "name": "unused"}],
+        "jobs": [{"name": "a", "command": "true", "resource_requirements": "wide"}],
+    }
+    assert texts(check(tree)) == wrong * [
+        (
+            "resource_requirements[0].num_nodes: 2 nodes for one job need execution_config.mode: "
+            "slurm; write that mode, or num_nodes: 1"
+        )
+    ]
 
 
 def test_one_worker_per_node_needs_mode_direct() -> None:

@@ -209,7 +209,7 @@ def test_every_job_has_gpus_of_its_own_and_others_see_none(stage: Maker) -> None
     assert seen == {"two": "0,1", "one": "2", "none": ""}
     s.launcher.end(s.key("two"))
     s.tick()
-    assert s.worker._free_gpus == ["0", "1"]
+    assert s.worker._rooms.free_gpus == ["0", "1"]
 
 
 def test_jobs_find_their_place_in_their_environment(stage: Maker, tmp_path: Path) -> None:

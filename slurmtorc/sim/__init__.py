@@ -1,0 +1,1 @@
+"""A cluster that is not there: the real workers, watch and store, in simulated time."""
