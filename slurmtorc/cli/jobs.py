@@ -105,14 +105,17 @@ def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool)
 
 
 def _ended(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio]:
-    """An attempt with a result, the last one if none is named, and where it wrote."""
+    """An attempt with a result, the last one if none is named, and where it wrote.
+
+    One that ended after its job had been canceled, or given to another worker, counts too.
+    """
     from slurmtorc.model import Job, Result
     from slurmtorc.ports import Page
     from slurmtorc.worker.paths import Stdio
 
     where = {} if attempt is None else {"attempt_id": attempt}
     last = Page(limit=1, reverse_sort=True)
-    found = state.store.rows(Result, last, job_id=job_id, superseded=False, **where).items
+    found = state.store.rows(Result, last, job_id=job_id, **where).items
     if not found:
         job = state.store.get(Job, job_id)
         which = "no attempt" if attempt is None else f"no attempt {attempt}"

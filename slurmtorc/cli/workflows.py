@@ -162,17 +162,21 @@ def is_complete(state: State, workflow_id: int) -> int:
 @click.option("--no-prompts", is_flag=True, help="Do not ask.")
 @pass_state
 def delete(state: State, workflow_ids: tuple[int, ...], no_prompts: bool) -> int:
-    """Delete workflows with everything of them. Output files stay.
+    """Delete workflows with everything of them, or none of them. Output files stay.
+
+    It asks first, except with --no-prompts or -f json.
 
     Example: torc workflows delete 7 8 --no-prompts
     """
     for workflow_id in workflow_ids:
         state.store.progress(workflow_id)  # an unknown id is an error before anything is deleted
     listed = ", ".join(map(str, workflow_ids))
-    if not no_prompts and not click.confirm(f"Delete workflows {listed}?", err=True):
+    ask = not no_prompts and not state.as_json
+    if ask and not click.confirm(f"Delete workflows {listed}?", err=True):
         return 0
-    for workflow_id in workflow_ids:
-        state.store.delete_workflow(workflow_id)
+    with state.store.together():
+        for workflow_id in workflow_ids:
+            state.store.delete_workflow(workflow_id)
     if state.as_json:
         emit_json([{"id": workflow_id, "deleted": True} for workflow_id in workflow_ids])
     else:

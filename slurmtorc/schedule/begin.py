@@ -33,14 +33,14 @@ def refuse_missing_inputs(draft: Draft, directory: str, source: str) -> None:
         file = draft.files[index]
         if modified(directory, file.path) is None:
             what = f"file {file.name!r} does not exist: {file.path}"
-            faults.append(Fault(what, ("files", index), _REMEDY))
+            faults.append(Fault(what, ("files",), _REMEDY))
     for index in _only_read(
         [job.input_user_data for job in draft.jobs], [job.output_user_data for job in draft.jobs]
     ):
         data = draft.user_data[index]
         if data.data is None:
             what = f"user data {data.name!r} has no data, and no job writes it"
-            faults.append(Fault(what, ("user_data", index)))
+            faults.append(Fault(what, ("user_data",)))
     if faults:
         raise SpecError(source, faults)
 

@@ -45,7 +45,7 @@ _START = (
 _RELEASE = (
     _held(JobEvent.RELEASE)
     .values(status=target(JobEvent.RELEASE), compute_node_id=None)
-    .returning(_J.id)
+    .returning(_J.id, _J.workflow_id)
 )
 
 
@@ -62,10 +62,14 @@ def start(connection: Connection, node_id: int, job_ids: Sequence[int], now: flo
     return [row.id for row in rows]
 
 
-def release(connection: Connection, node_id: int, job_ids: Sequence[int]) -> list[int]:
+def release(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Pending -> ready; the ids of those that were."""
     values = {"ids": list(job_ids), "node": node_id}
-    return sorted(connection.execute(_RELEASE, values).scalars())
+    rows = sorted(connection.execute(_RELEASE, values), key=lambda row: row.id)
+    ids = [row.id for row in rows]
+    if rows:
+        events.write(connection, rows[0].workflow_id, now, [("jobs_released", {"job_ids": ids})])
+    return ids
 
 
 def held(connection: Connection, node_id: int) -> list[int]:
@@ -132,6 +136,12 @@ class _Ended:
     row: AnyRow
     is_current: bool
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is the attempt's one result: also of a job that was canceled under it."""
+        canceled = self.row.status == JobStatus.CANCELED
+        return self.is_current or (canceled and self.row.attempt_id == self.report.attempt_id)
+
 
 def _is_current(row: AnyRow, report: Report, node_id: int) -> bool:
     return (
@@ -167,7 +177,7 @@ def _result(each: _Ended, node_id: int) -> dict[str, Any]:
         "workflow_id": each.row.workflow_id,
         "compute_node_id": node_id,
         "exec_time_s": max(0.0, report.completion_time - began),
-        "superseded": not each.is_current,
+        "superseded": not each.counts,
         "status": int(report.status),
         "ending": report.ending.value,
     }
@@ -260,7 +270,8 @@ def _tell_if_complete(connection: Connection, workflow_id: int, now: float) -> N
 def give_up(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Take jobs back from a worker that does not run them; the ids of those it held."""
     mine = connection.execute(_OF_WORKER, {"node": node_id, "ids": job_ids}).all()
-    release(connection, node_id, [row.id for row in mine if row.status == JobStatus.PENDING])
+    claimed = [row.id for row in mine if row.status == JobStatus.PENDING]
+    release(connection, node_id, claimed, now)
     lost = [_lost(row, now) for row in mine if row.status == JobStatus.RUNNING]
     if lost:
         complete(connection, node_id, lost, now)

@@ -204,7 +204,8 @@ class SqlStore:
 
     def release(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
         """Pending -> ready."""
-        return self._change(lambda c: jobs.release(c, compute_node_id, job_ids))
+        now = self.clock.now()
+        return self._change(lambda c: jobs.release(c, compute_node_id, job_ids, now))
 
     def complete(self, compute_node_id: int, reports: Sequence[Report]) -> list[int]:
         """Record how attempts ended, and unblock what waited."""

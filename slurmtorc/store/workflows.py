@@ -199,10 +199,12 @@ def cancel(connection: Connection, workflow_id: int, now: float) -> int:
         update(t.job)
         .where(condition)
         .values(status=target(JobEvent.CANCEL), compute_node_id=None, start_time=None)
-    ).rowcount
-    data = {"run_id": row["run_id"], "canceled_jobs": ended}
+        .returning(t.job.c.id)
+    )
+    ids = sorted(ended.scalars())
+    data = {"run_id": row["run_id"], "job_ids": ids}
     events.write(connection, workflow_id, now, [("workflow_canceled", data)])
-    return ended
+    return len(ids)
 
 
 def remove(connection: Connection, workflow_id: int, now: float) -> None:

@@ -46,7 +46,7 @@ class Conduct:
     """How one worker is to behave."""
 
     max_parallel_jobs: int | None = None
-    """With it, that many jobs run at a time whatever they need."""
+    """At most so many at a time; without an `end_time` (`torc run`), whatever they need."""
     idle_limit_s: float = 90.0
     patient: bool = False
     """Stays while other workers work."""
@@ -240,11 +240,11 @@ class Worker:
 
     def _claim(self) -> list[Claim]:
         store, node_id = self.ports.store, self.station.node.id
-        limit = self.conduct.max_parallel_jobs
-        if limit is not None:
-            return store.claim_next(node_id, limit - len(self.running))
-        free = packing.until(self._free, self._seconds_left())
-        return store.claim(node_id, free, free.cpus)
+        limit, left = self.conduct.max_parallel_jobs, self._seconds_left()
+        room = self._free.cpus if limit is None else limit - len(self.running)
+        if limit is not None and left is None:
+            return store.claim_next(node_id, room)
+        return store.claim(node_id, packing.until(self._free, left), room)
 
     def _seconds_left(self) -> float | None:
         end = self.conduct.end_time

@@ -211,7 +211,7 @@ def test_wait_returns_when_a_signal_comes(launcher: Launcher) -> None:
 
 def test_memory_and_cpu_of_a_long_job_are_measured(launcher: Launcher, tmp_path: Path) -> None:
     use = "x = bytearray(150_000_000)\n"
-    burn = "import time\nend = time.time() + 0.8\nwhile time.time() < end: pass"
+    burn = "import time\nend = time.time() + 2.6\nwhile time.time() < end: pass"
     (tmp_path / "burn.py").write_text(use + burn)
     launcher.start(an_order(tmp_path, "python3 burn.py & python3 burn.py; wait"))
     exit_ = ended(launcher, 1)[1]
@@ -235,6 +235,19 @@ def test_even_the_shortest_job_is_measured(launcher: Launcher, tmp_path: Path) -
     for exit_ in exits.values():
         assert exit_.avg_cpu_percent is not None
         assert exit_.avg_cpu_percent > 0
+
+
+def test_many_small_processes_are_not_one_large_one(launcher: Launcher, tmp_path: Path) -> None:
+    many = "for i in $(seq 300); do /bin/true; done; sleep 0.4"
+    launcher.start(an_order(tmp_path, many))
+    peak = ended(launcher, 1)[1].peak_memory_bytes or 0
+    assert 0 < peak < 20e6
+
+
+def test_a_peak_between_two_looks_is_seen(launcher: Launcher, tmp_path: Path) -> None:
+    burst = "import time; x = bytearray(300_000_000); del x; time.sleep(0.6)"
+    launcher.start(an_order(tmp_path, f'python3 -c "{burst}" & wait'))
+    assert (ended(launcher, 1)[1].peak_memory_bytes or 0) > 290e6
 
 
 def test_a_job_over_its_memory_is_killed_and_says_so(launcher: Launcher, tmp_path: Path) -> None:

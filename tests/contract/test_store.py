@@ -504,7 +504,24 @@ def test_cancel_takes_held_jobs_and_leaves_the_rest(store: Store) -> None:
     assert progress.is_canceled
     assert progress.is_complete
     assert store.held(node) == []
-    assert store.complete(node, [a_report(claims[0])]) == []
+    canceled = store.events(workflow_id)[-1]
+    assert canceled.type == "workflow_canceled"
+    assert canceled.data["job_ids"] == [claim.job_id for claim in claims]
+
+
+def test_the_attempt_that_a_cancel_has_ended_is_told_of(store: Store) -> None:
+    workflow_id, node = begin(store, a_draft("a"))
+    (claim,) = store.claim(node, PLENTY, 1)
+    store.start(node, [claim.job_id])
+    store.cancel(workflow_id)
+    report = a_report(
+        claim, return_code=143, status=S.TERMINATED, ending=Ending.CANCELED, completion_time=2e9
+    )
+    for _ in range(2):
+        assert store.complete(node, [report]) == []
+    (result,) = store.rows(Result, workflow_id=workflow_id).items
+    assert (result.ending, result.superseded) == (Ending.CANCELED, False)
+    assert statuses(store, workflow_id) == {"a": "canceled"}
 
 
 def test_delete_removes_everything_of_a_workflow_and_nothing_else(store: Store) -> None:
@@ -597,6 +614,12 @@ def test_an_allocation_goes_from_intent_to_its_end(store: Store) -> None:
     store.retire(second.id)
     after = store.get(Allocation, intent.id)
     assert (after.status, after.scheduler_id) == (AllocationStatus.COMPLETE, 4711)
+    told = [e for e in store.events(workflow_id) if e.type.startswith("allocation_")]
+    assert [event.type for event in told] == [
+        "allocation_intended", "allocation_submitted", "allocation_active", "allocation_closed",
+    ]  # fmt: skip
+    assert {event.data["allocation_id"] for event in told} == {intent.id}
+    assert told[1].data["slurm_job_id"] == 4711
 
 
 def test_a_worker_may_be_faster_than_the_answer_of_sbatch(store: Store) -> None:

@@ -201,6 +201,11 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
         ],
     ),
     ({"execution_config": {"mode": "direct"}, "resource_monitor": {"jobs": {}}}, []),
+    ({"resource_monitor": {"enabled": True, "jobs": {"enabled": True}}}, []),
+    (
+        {"resource_monitor": {"enabled": False, "jobs": {"enabled": False}}},
+        ["resource_monitor.enabled", "resource_monitor.jobs"],
+    ),
     (
         {
             "jobs": [job("a", label="x"), job("b", supports_termination=True), job("c", label="y")],
@@ -219,7 +224,7 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
             "slurm_schedulers": [{"name": "s", "account": "a"}],
             "actions": [
                 {"trigger_type": "on_workflow_start", "action_type": "schedule_nodes",
-                 "scheduler": "s", "start_one_worker_per_node": True},
+                 "scheduler": "s", "start_one_worker_per_node": True, "persistent": True},
                 {"trigger_type": "on_workflow_start", "action_type": "run_commands",
                  "commands": ["x"]},
                 {"trigger_type": "on_worker_start", "action_type": "schedule_nodes",
@@ -227,6 +232,7 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
             ],
         },
         [
+            "actions[0].persistent",
             "actions[0].start_one_worker_per_node",
             "actions[1] (on_workflow_start: run_commands)",
             "actions[2] (on_worker_start: schedule_nodes)",
