@@ -17,9 +17,11 @@ if TYPE_CHECKING:
         AccountingEntry,
         Action,
         Allocation,
+        Backlog,
         Capacity,
         Claim,
         ComputeNode,
+        Decision,
         Draft,
         Event,
         File,
@@ -28,7 +30,10 @@ if TYPE_CHECKING:
         QueueEntry,
         Report,
         Site,
+        SlurmState,
+        SlurmStats,
         UserData,
+        WatchState,
     )
 
 R = TypeVar("R")
@@ -177,6 +182,42 @@ class Store(Protocol):
     ) -> list[Allocation] | None:
         """Take an action, and record its intents in the same transaction; None if taken."""
 
+    # watches
+
+    def hold_watch(self, me: WatchState) -> WatchState | None:
+        """Take or renew the lease of a workflow's watch until `me.lease_until`.
+
+        Of `me` only workflow, holder, host, pid and lease count; what is remembered comes back.
+        None while another watch's lease lasts.
+        """
+
+    def leave_watch(self, workflow_id: int, holder: str) -> None:
+        """Give the lease back."""
+
+    def remember_watch(self, state: WatchState) -> None:
+        """Store what a watch has done. Raises Conflict if it does not hold the lease.
+
+        In one transaction with what it does (`together`), it fences a watch that was too slow.
+        """
+
+    def watch_state(self, workflow_id: int) -> WatchState | None:
+        """What the watches of a workflow remember; None if there was none."""
+
+    def note_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Record what was decided, with the reasons and the numbers."""
+
+    def suspect(self, workflow_ids: Collection[int]) -> None:
+        """Note since when the leases of active workers have been seen run out."""
+
+    def backlog(self, workflow_id: int) -> Backlog:
+        """Ready jobs, and those among them that nobody has asked nodes for."""
+
+    def observe(self, seen: Sequence[Allocation]) -> None:
+        """Store what is believed of allocations: their fields from `slurm_state` on.
+
+        An allocation whose end is known stays as it is.
+        """
+
     # records and events
 
     def get(self, kind: type[R], record_id: int) -> R:
@@ -281,6 +322,10 @@ class Exit:
     over_memory: bool = False
     launch_error: str | None = None
     """Why it could not be started at all."""
+    slurm_state: SlurmState | None = None
+    """What Slurm's accounting says of its step; None where it was no step, or is not known."""
+    slurm_stats: SlurmStats | None = None
+    """The step's account."""
     peak_memory_bytes: int | None = None
     avg_memory_bytes: int | None = None
     peak_cpu_percent: float | None = None

@@ -10,7 +10,7 @@ from slurmtorc.model.words import AllocationStatus, JobStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from slurmtorc.model.words import ActionType, Ending, TriggerType
+    from slurmtorc.model.words import ActionType, Ending, SlurmState, TriggerType
 
 
 DEFAULT_REQUIREMENT = "default"
@@ -141,6 +141,8 @@ class Job:
     env: Mapping[str, str] | None = None
     stdio: Mapping[str, Any] | None = None
     attempt_id: int = 1
+    spared_attempts: int = 0
+    """Attempts that do not count against a handler's max_retries: node failure, preemption."""
     origin: str | None = None
     """None as written in the spec; 'retry' or 'spawn' otherwise."""
     compute_node_id: int | None = None
@@ -216,6 +218,18 @@ class Allocation:
     ended_at: float | None = None
     reason: str | None = None
     """Why it is complete, when that needs saying: refused, canceled, surplus."""
+    slurm_state: SlurmState | None = None
+    """What the queue said of it when it last knew it."""
+    slurm_reason: str = ""
+    """Why it waited then, in Slurm's word."""
+    absent_since: float | None = None
+    """Since when every successful look at the queue has not found it."""
+    absences: int = 0
+    """How many such looks there were."""
+    final_state: SlurmState | None = None
+    """How it ended, by accounting or by proven absence (UNKNOWN); never changed again."""
+    final_at: float | None = None
+    """When it ended, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,6 +258,8 @@ class ComputeNode:
     allocation_id: int | None = None
     scheduler_config_id: int | None = None
     slurm_job_id: int | None = None
+    missed_since: float | None = None
+    """Since when watches have seen its lease run out; None again when it is renewed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,3 +271,59 @@ class Event:
     timestamp: float = 0.0
     type: str
     data: Mapping[str, Any]
+
+
+# ── what a watch remembers ───────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchState:
+    """All that the watches of one workflow remember; whoever holds the lease acts."""
+
+    workflow_id: int
+    holder: str = ""
+    """Unique for each watch process; empty when nobody watches."""
+    hostname: str = ""
+    pid: int = 0
+    lease_until: float = 0.0
+    since: float = 0.0
+    """When the workflow's run was first watched: cooldown and waiting count from here."""
+    last_scheduled_at: float | None = None
+    schedule_failures: int = 0
+    """Submissions refused or failed in a row."""
+    not_before: float = 0.0
+    """No allocation is asked for before this moment, after failures."""
+    recoveries: int = 0
+    """Recoveries done so far in the workflow's life."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One decision of a watch, with its reason and its numbers."""
+
+    id: int = 0
+    workflow_id: int
+    timestamp: float = 0.0
+    decision: str
+    """wait, schedule, sweep, recover, cancel, stop."""
+    reason: str
+    numbers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlurmStats:
+    """What Slurm's accounting says of the step of one attempt."""
+
+    id: int = 0
+    workflow_id: int
+    job_id: int
+    run_id: int
+    attempt_id: int
+    slurm_job_id: int
+    step: str = ""
+    max_rss_bytes: int | None = None
+    max_vm_size_bytes: int | None = None
+    max_disk_read_bytes: int | None = None
+    max_disk_write_bytes: int | None = None
+    ave_cpu_seconds: float | None = None
+    node_list: str = ""

@@ -36,6 +36,7 @@ class Claim:
     command: str
     invocation_script: str | None
     attempt_id: int
+    spared_attempts: int
     env: Mapping[str, str] | None
     stdio: Mapping[str, Any] | None
     failure_handler_id: int | None
@@ -67,6 +68,8 @@ class Report:
     """(file id, modification time) of the outputs found."""
     again: bool = False
     """The attempt is recorded, and the job goes back to ready as its next attempt."""
+    spared: bool = False
+    """This attempt does not count against its handler's max_retries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,17 @@ class Progress:
     def unsuccessful(self) -> int:
         """Jobs that ended without success."""
         return sum(self.counts.get(status, 0) for status in UNSUCCESSFUL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """Jobs that are ready and wait for a worker."""
+
+    ready: int = 0
+    retries: int = 0
+    """Those of them that no allocation was planned for: retried or spawned."""
+    oldest_retry: float | None = None
+    """Since when the first of these has been ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,11 @@ def _joined(connection: Connection, node: ComputeNode) -> Allocation | None:
 def heartbeat(connection: Connection, compute_node_id: int, lease_until: float, now: float) -> bool:
     """Renew a lease that has not been given up."""
     alive = (_NODE.id == compute_node_id) & _NODE.is_active
-    change = update(t.compute_node).where(alive).values(heartbeat=now, lease_until=lease_until)
+    change = (
+        update(t.compute_node)
+        .where(alive)
+        .values(heartbeat=now, lease_until=lease_until, missed_since=None)
+    )
     return bool(connection.execute(change).rowcount)
 
 

@@ -93,6 +93,7 @@ _END = (
     .values(
         status=bindparam("to"),
         attempt_id=bindparam("attempt"),
+        spared_attempts=_J.spared_attempts + bindparam("spared"),
         origin=bindparam("whence"),
         result_id=bindparam("came_to"),
         ready_since=bindparam("since"),
@@ -210,6 +211,7 @@ def _change(each: _Ended, results: Mapping[int, int], now: float) -> dict[str, A
         "job": report.job_id,
         "to": int(status),
         "attempt": attempt,
+        "spared": int(report.again and report.spared),
         "whence": origin,
         "came_to": None if report.again else results[report.job_id],
         "since": now if report.again else None,

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import inspect, text
 
 from slurmtorc.errors import StoreRefused, StoreTooNew
-from slurmtorc.store.schema import metadata
+from slurmtorc.store.schema import TABLES
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Oldest first; each has a file in migrations/versions/."""
 
 HEAD = REVISIONS[-1]
@@ -60,7 +60,7 @@ def _create(connection: Connection, shown_url: str) -> None:
         some = ", ".join(sorted(strangers)[:3])
         message = f"{shown_url} holds tables of something else ({some})"
         raise StoreRefused(f"{message}; name a database of its own with --url")
-    metadata.create_all(connection)
+    TABLES.create_all(connection)
     connection.execute(text(_VERSION_TABLE))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 

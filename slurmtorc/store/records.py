@@ -114,10 +114,16 @@ KINDS: Mapping[type, Kind] = {
             model.Allocation,
             t.allocation,
             t.allocation,
-            convert={"status": model.AllocationStatus},
+            convert={
+                "status": model.AllocationStatus,
+                "slurm_state": model.SlurmState,
+                "final_state": model.SlurmState,
+            },
         ),
         Kind(model.ComputeNode, t.compute_node, t.compute_node),
         Kind(model.Event, t.event, t.event),
+        Kind(model.Decision, t.watch_decision, t.watch_decision),
+        Kind(model.SlurmStats, t.slurm_stats, t.slurm_stats),
     )
 }
 

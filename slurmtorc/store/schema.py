@@ -21,15 +21,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
-    Boolean,
     Column,
     Double,
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     SmallInteger,
     Table,
     Text,
@@ -38,55 +35,27 @@ from sqlalchemy import (
     text,
 )
 
+from slurmtorc.store.columns import (
+    Id,
+    Json,
+    flag,
+    metadata,
+    moment,
+    number,
+    of,
+    optional_id,
+    own_id,
+    pairs,
+    word,
+)
+
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, FromClause
 
     from slurmtorc.model import JobStatus
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-Id = BigInteger().with_variant(Integer, "sqlite")
-"""64 bits everywhere; SQLite makes INTEGER PRIMARY KEY its row id."""
-
-Json = JSON(none_as_null=True)
-
-
-def _id(*, counts: bool) -> Column[int]:
-    return Column("id", Id, primary_key=True, autoincrement=counts)
-
-
-def _of(table: str, name: str = "", *, on_delete: str = "CASCADE") -> Column[int]:
-    reference = ForeignKey(f"{table}.id", ondelete=on_delete)
-    return Column(name or f"{table}_id", Id, reference, nullable=on_delete == "SET NULL")
-
-
-def _flag(name: str, *, default: bool = False) -> Column[bool]:
-    return Column(name, Boolean, nullable=False, server_default=text(str(default).lower()))
-
-
-def _number(name: str, default: int | None = None) -> Column[int]:
-    server_default = None if default is None else text(str(default))
-    return Column(name, Integer, nullable=default is None, server_default=server_default)
-
-
-def _optional_id(name: str) -> Column[int]:
-    return Column(name, Id)
-
-
-def _time(name: str, *, known: bool = False) -> Column[float]:
-    return Column(name, Double, nullable=not known)
-
-
-def _word(name: str, *, known: bool = True) -> Column[str]:
-    return Column(name, Text, nullable=not known)
-
+TABLES = metadata
+"""All of them."""
 
 id_block = Table(
     "id_block",
@@ -98,31 +67,31 @@ id_block = Table(
 workflow = Table(
     "workflow",
     metadata,
-    _id(counts=True),
-    _word("name"),
-    _word("user"),
-    _word("description", known=False),
-    _word("project", known=False),
+    own_id(counts=True),
+    word("name"),
+    word("user"),
+    word("description", known=False),
+    word("project", known=False),
     Column("metadata", Json),
     Column("env", Json),
-    _time("timestamp", known=True),
-    _number("run_id", 0),
-    _flag("is_canceled"),
-    _flag("is_archived"),
-    _flag("use_pending_failed"),
-    _flag("enable_ro_crate"),
-    _word("submission_directory", known=False),
+    moment("timestamp", known=True),
+    number("run_id", 0),
+    flag("is_canceled"),
+    flag("is_archived"),
+    flag("use_pending_failed"),
+    flag("enable_ro_crate"),
+    word("submission_directory", known=False),
     Column("execution_config", Json),
     Column("resource_monitor_config", Json),
     Column("slurm_defaults", Json),
     Column("dynamic_jobs", Json),
     Column("access_groups", Json),
-    _word("jobs_sort_method", known=False),
-    _number("compute_node_expiration_buffer_seconds"),
-    _number("compute_node_wait_for_new_jobs_seconds", 90),
-    _flag("compute_node_ignore_workflow_completion"),
-    _number("compute_node_wait_for_healthy_database_minutes", 20),
-    _number("compute_node_min_time_for_new_jobs_seconds", 300),
+    word("jobs_sort_method", known=False),
+    number("compute_node_expiration_buffer_seconds"),
+    number("compute_node_wait_for_new_jobs_seconds", 90),
+    flag("compute_node_ignore_workflow_completion"),
+    number("compute_node_wait_for_healthy_database_minutes", 20),
+    number("compute_node_min_time_for_new_jobs_seconds", 300),
     sqlite_autoincrement=True,
 )
 
@@ -130,20 +99,20 @@ workflow_spec = Table(
     "workflow_spec",
     metadata,
     Column("workflow_id", Id, ForeignKey("workflow.id", ondelete="CASCADE"), primary_key=True),
-    _word("spec"),
+    word("spec"),
 )
 
 resource_requirements = Table(
     "resource_requirements",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _word("name"),
-    _number("num_cpus", 1),
-    _number("num_gpus", 0),
-    _number("num_nodes", 1),
-    _word("memory"),
-    _word("runtime"),
+    own_id(counts=False),
+    of("workflow"),
+    word("name"),
+    number("num_cpus", 1),
+    number("num_gpus", 0),
+    number("num_nodes", 1),
+    word("memory"),
+    word("runtime"),
     Column("memory_bytes", BigInteger, nullable=False),
     Column("runtime_s", BigInteger, nullable=False),
     Index(None, "workflow_id"),
@@ -152,30 +121,30 @@ resource_requirements = Table(
 slurm_scheduler = Table(
     "slurm_scheduler",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _word("name"),
-    _word("account"),
-    _number("nodes", 1),
-    _word("walltime"),
-    _word("partition", known=False),
-    _word("qos", known=False),
-    _word("mem", known=False),
-    _word("gres", known=False),
-    _word("tmp", known=False),
-    _number("ntasks_per_node"),
-    _number("cpus_per_task"),
-    _word("extra", known=False),
-    _flag("serialize_allocations"),
+    own_id(counts=False),
+    of("workflow"),
+    word("name"),
+    word("account"),
+    number("nodes", 1),
+    word("walltime"),
+    word("partition", known=False),
+    word("qos", known=False),
+    word("mem", known=False),
+    word("gres", known=False),
+    word("tmp", known=False),
+    number("ntasks_per_node"),
+    number("cpus_per_task"),
+    word("extra", known=False),
+    flag("serialize_allocations"),
     Index(None, "workflow_id"),
 )
 
 failure_handler = Table(
     "failure_handler",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _word("name"),
+    own_id(counts=False),
+    of("workflow"),
+    word("name"),
     Column("rules", Json, nullable=False),
     Index(None, "workflow_id"),
 )
@@ -183,42 +152,48 @@ failure_handler = Table(
 file = Table(
     "file",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _word("name"),
-    _word("path"),
-    _time("st_mtime"),
+    own_id(counts=False),
+    of("workflow"),
+    word("name"),
+    word("path"),
+    moment("st_mtime"),
     Index(None, "workflow_id"),
 )
 
 user_data = Table(
     "user_data",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _word("name"),
+    own_id(counts=False),
+    of("workflow"),
+    word("name"),
     Column("data", Json),
-    _flag("is_ephemeral"),
+    flag("is_ephemeral"),
     Index(None, "workflow_id", "name"),
 )
 
 allocation = Table(
     "allocation",
     metadata,
-    _id(counts=True),
-    _of("workflow"),
-    _of("slurm_scheduler", "scheduler_config_id", on_delete="SET NULL"),
+    own_id(counts=True),
+    of("workflow"),
+    of("slurm_scheduler", "scheduler_config_id", on_delete="SET NULL"),
     Column("scheduler_id", BigInteger),
-    _word("scheduler_type"),
-    _word("status"),
+    word("scheduler_type"),
+    word("status"),
     Column("token", Text, nullable=False, unique=True),
-    _number("nodes", 1),
-    _number("max_parallel_jobs"),
-    _word("output_dir"),
-    _time("created_at", known=True),
-    _time("submitted_at"),
-    _time("ended_at"),
-    _word("reason", known=False),
+    number("nodes", 1),
+    number("max_parallel_jobs"),
+    word("output_dir"),
+    moment("created_at", known=True),
+    moment("submitted_at"),
+    moment("ended_at"),
+    word("reason", known=False),
+    word("slurm_state", known=False),
+    Column("slurm_reason", Text, nullable=False, server_default=text("''")),
+    moment("absent_since"),
+    number("absences", 0),
+    word("final_state", known=False),
+    moment("final_at"),
     Index(None, "workflow_id", "status"),
     Index(None, "scheduler_config_id"),
     sqlite_autoincrement=True,
@@ -227,25 +202,26 @@ allocation = Table(
 compute_node = Table(
     "compute_node",
     metadata,
-    _id(counts=True),
-    _of("workflow"),
-    _word("hostname"),
+    own_id(counts=True),
+    of("workflow"),
+    word("hostname"),
     Column("pid", Integer, nullable=False),
     Column("pid_start", BigInteger),
-    _time("start_time", known=True),
-    _time("heartbeat", known=True),
-    _time("lease_until", known=True),
-    _time("end_time"),
-    _flag("is_active", default=True),
+    moment("start_time", known=True),
+    moment("heartbeat", known=True),
+    moment("lease_until", known=True),
+    moment("end_time"),
+    flag("is_active", default=True),
     Column("num_cpus", Integer, nullable=False),
     Column("memory_bytes", BigInteger, nullable=False),
-    _number("num_gpus", 0),
-    _number("num_nodes", 1),
-    _word("compute_node_type"),
-    _word("output_dir"),
-    _of("allocation", on_delete="SET NULL"),
-    _optional_id("scheduler_config_id"),
+    number("num_gpus", 0),
+    number("num_nodes", 1),
+    word("compute_node_type"),
+    word("output_dir"),
+    of("allocation", on_delete="SET NULL"),
+    optional_id("scheduler_config_id"),
     Column("slurm_job_id", BigInteger),
+    moment("missed_since"),
     Index(None, "workflow_id"),
     Index(None, "allocation_id"),
     sqlite_autoincrement=True,
@@ -254,11 +230,11 @@ compute_node = Table(
 job_class = Table(
     "job_class",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _number("priority", 0),
-    _of("resource_requirements"),
-    _of("slurm_scheduler", "scheduler_id", on_delete="SET NULL"),
+    own_id(counts=False),
+    of("workflow"),
+    number("priority", 0),
+    of("resource_requirements"),
+    of("slurm_scheduler", "scheduler_id", on_delete="SET NULL"),
     Index(None, "workflow_id"),
     Index(None, "resource_requirements_id"),
     Index(None, "scheduler_id"),
@@ -267,25 +243,26 @@ job_class = Table(
 job = Table(
     "job",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _word("name"),
-    _word("command"),
-    _word("invocation_script", known=False),
+    own_id(counts=False),
+    of("workflow"),
+    word("name"),
+    word("command"),
+    word("invocation_script", known=False),
     Column("status", SmallInteger, nullable=False, server_default=text("0")),
-    _of("job_class", "class_id"),
-    _of("failure_handler", on_delete="SET NULL"),
-    _flag("cancel_on_blocking_job_failure", default=True),
-    _flag("supports_termination"),
+    of("job_class", "class_id"),
+    of("failure_handler", on_delete="SET NULL"),
+    flag("cancel_on_blocking_job_failure", default=True),
+    flag("supports_termination"),
     Column("env", Json),
     Column("stdio", Json),
-    _number("attempt_id", 1),
-    _word("origin", known=False),
-    _of("compute_node", on_delete="SET NULL"),
-    _time("start_time"),
-    _time("ready_since"),
-    _number("blockers", 0),
-    _optional_id("result_id"),
+    number("attempt_id", 1),
+    word("origin", known=False),
+    of("compute_node", on_delete="SET NULL"),
+    moment("start_time"),
+    moment("ready_since"),
+    number("blockers", 0),
+    optional_id("result_id"),
+    number("spared_attempts", 0),
     UniqueConstraint("workflow_id", "name"),
     Index("ix_job_status", "workflow_id", "status", "id"),
     Index(None, "class_id"),
@@ -323,59 +300,47 @@ def _literal(status: JobStatus) -> ColumnElement[int]:
     return literal_column(str(int(status)))
 
 
-def _pairs(name: str, left: str, left_name: str, right: str, right_name: str) -> Table:
-    """A table of pairs, found from either side."""
-    return Table(
-        name,
-        metadata,
-        Column(left_name, Id, ForeignKey(f"{left}.id", ondelete="CASCADE"), primary_key=True),
-        Column(right_name, Id, ForeignKey(f"{right}.id", ondelete="CASCADE"), primary_key=True),
-        Index(None, right_name),
-        sqlite_with_rowid=False,
-    )
-
-
-job_depends_on = _pairs("job_depends_on", "job", "job_id", "job", "depends_on_job_id")
-job_input_file = _pairs("job_input_file", "job", "job_id", "file", "file_id")
-job_output_file = _pairs("job_output_file", "job", "job_id", "file", "file_id")
-job_input_user_data = _pairs("job_input_user_data", "job", "job_id", "user_data", "user_data_id")
-job_output_user_data = _pairs("job_output_user_data", "job", "job_id", "user_data", "user_data_id")
+job_depends_on = pairs("job_depends_on", "job", "job_id", "job", "depends_on_job_id")
+job_input_file = pairs("job_input_file", "job", "job_id", "file", "file_id")
+job_output_file = pairs("job_output_file", "job", "job_id", "file", "file_id")
+job_input_user_data = pairs("job_input_user_data", "job", "job_id", "user_data", "user_data_id")
+job_output_user_data = pairs("job_output_user_data", "job", "job_id", "user_data", "user_data_id")
 
 barrier = Table(
     "barrier",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _number("blockers", 0),
-    _flag("failed"),
+    own_id(counts=False),
+    of("workflow"),
+    number("blockers", 0),
+    flag("failed"),
     Index(None, "workflow_id"),
 )
-barrier_in = _pairs("barrier_in", "barrier", "barrier_id", "job", "job_id")
-barrier_out = _pairs("barrier_out", "barrier", "barrier_id", "job", "job_id")
+barrier_in = pairs("barrier_in", "barrier", "barrier_id", "job", "job_id")
+barrier_out = pairs("barrier_out", "barrier", "barrier_id", "job", "job_id")
 
 result = Table(
     "result",
     metadata,
-    _id(counts=True),
-    _of("workflow"),
-    _of("job"),
+    own_id(counts=True),
+    of("workflow"),
+    of("job"),
     Column("run_id", Integer, nullable=False),
     Column("attempt_id", Integer, nullable=False),
-    _of("compute_node", on_delete="SET NULL"),
+    of("compute_node", on_delete="SET NULL"),
     Column("return_code", Integer, nullable=False),
     Column("status", SmallInteger, nullable=False),
-    _word("ending"),
-    _time("start_time"),
-    _time("completion_time", known=True),
-    _time("exec_time_s", known=True),
+    word("ending"),
+    moment("start_time"),
+    moment("completion_time", known=True),
+    moment("exec_time_s", known=True),
     Column("peak_memory_bytes", BigInteger),
     Column("avg_memory_bytes", BigInteger),
     Column("peak_cpu_percent", Double),
     Column("avg_cpu_percent", Double),
-    _word("stdout_path", known=False),
-    _word("stderr_path", known=False),
-    _word("stderr_tail", known=False),
-    _flag("superseded"),
+    word("stdout_path", known=False),
+    word("stderr_path", known=False),
+    word("stderr_tail", known=False),
+    flag("superseded"),
     Index(None, "workflow_id"),
     Index(None, "compute_node_id"),
     Index(None, "job_id"),
@@ -395,31 +360,80 @@ Index(
 workflow_action = Table(
     "workflow_action",
     metadata,
-    _id(counts=False),
-    _of("workflow"),
-    _word("trigger_type"),
-    _word("action_type"),
+    own_id(counts=False),
+    of("workflow"),
+    word("trigger_type"),
+    word("action_type"),
     Column("action_config", Json, nullable=False),
-    _number("trigger_count", 0),
-    _number("required_triggers", 1),
-    _flag("executed"),
-    _time("executed_at"),
-    _of("compute_node", "executed_by", on_delete="SET NULL"),
-    _flag("persistent"),
-    _flag("is_recovery"),
+    number("trigger_count", 0),
+    number("required_triggers", 1),
+    flag("executed"),
+    moment("executed_at"),
+    of("compute_node", "executed_by", on_delete="SET NULL"),
+    flag("persistent"),
+    flag("is_recovery"),
     Index(None, "workflow_id"),
     Index(None, "executed_by"),
 )
-action_job = _pairs("action_job", "workflow_action", "action_id", "job", "job_id")
+action_job = pairs("action_job", "workflow_action", "action_id", "job", "job_id")
 
 event = Table(
     "event",
     metadata,
-    _id(counts=True),
-    _of("workflow"),
-    _time("timestamp", known=True),
-    _word("type"),
+    own_id(counts=True),
+    of("workflow"),
+    moment("timestamp", known=True),
+    word("type"),
     Column("data", Json, nullable=False),
     Index(None, "workflow_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+watch = Table(
+    "watch",
+    metadata,
+    Column("workflow_id", Id, ForeignKey("workflow.id", ondelete="CASCADE"), primary_key=True),
+    word("holder"),
+    word("hostname"),
+    number("pid", 0),
+    moment("lease_until", known=True),
+    moment("since", known=True),
+    moment("last_scheduled_at"),
+    number("schedule_failures", 0),
+    moment("not_before", known=True),
+    number("recoveries", 0),
+)
+
+watch_decision = Table(
+    "watch_decision",
+    metadata,
+    own_id(counts=True),
+    of("workflow"),
+    moment("timestamp", known=True),
+    word("decision"),
+    word("reason"),
+    Column("numbers", Json, nullable=False),
+    Index(None, "workflow_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+slurm_stats = Table(
+    "slurm_stats",
+    metadata,
+    own_id(counts=True),
+    of("workflow"),
+    of("job"),
+    Column("run_id", Integer, nullable=False),
+    Column("attempt_id", Integer, nullable=False),
+    Column("slurm_job_id", BigInteger, nullable=False),
+    word("step"),
+    Column("max_rss_bytes", BigInteger),
+    Column("max_vm_size_bytes", BigInteger),
+    Column("max_disk_read_bytes", BigInteger),
+    Column("max_disk_write_bytes", BigInteger),
+    Column("ave_cpu_seconds", Double),
+    word("node_list"),
+    UniqueConstraint("job_id", "run_id", "attempt_id"),
+    Index(None, "workflow_id"),
     sqlite_autoincrement=True,
 )

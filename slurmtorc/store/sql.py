@@ -24,6 +24,7 @@ from slurmtorc.store import (
     migrate,
     records,
     relations,
+    watching,
     workflows,
 )
 from slurmtorc.store.dialect import dialect_for
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
     from slurmtorc.model import (
         Action,
         Allocation,
+        Backlog,
         Capacity,
         Claim,
         ComputeNode,
+        Decision,
         Draft,
         Event,
         File,
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
         Progress,
         Report,
         UserData,
+        WatchState,
     )
     from slurmtorc.ports import Clock, Rows
 
@@ -282,6 +286,43 @@ class SqlStore:
         return self._change(
             lambda c: actions.claim(c, action_id, compute_node_id, intents, now), durable=True
         )
+
+    # ── watches ──────────────────────────────────────────────────────────────
+
+    def hold_watch(self, me: WatchState) -> WatchState | None:
+        """Take or renew the lease of a workflow's watch."""
+        now = self.clock.now()
+        return self._change(lambda c: watching.hold(c, me, now))
+
+    def leave_watch(self, workflow_id: int, holder: str) -> None:
+        """Give the lease back."""
+        self._change(lambda c: watching.leave(c, workflow_id, holder))
+
+    def remember_watch(self, state: WatchState) -> None:
+        """Store what a watch has done."""
+        self._change(lambda c: watching.remember(c, state))
+
+    def watch_state(self, workflow_id: int) -> WatchState | None:
+        """What the watches of a workflow remember."""
+        return self._ask(lambda c: watching.state(c, workflow_id))
+
+    def note_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Record what was decided."""
+        now = self.clock.now()
+        self._change(lambda c: watching.note(c, decisions, now))
+
+    def suspect(self, workflow_ids: Collection[int]) -> None:
+        """Note since when leases have been seen run out."""
+        now = self.clock.now()
+        self._change(lambda c: watching.suspect(c, list(workflow_ids), now))
+
+    def backlog(self, workflow_id: int) -> Backlog:
+        """Ready jobs, and those among them that nobody has asked nodes for."""
+        return self._ask(lambda c: watching.backlog(c, workflow_id))
+
+    def observe(self, seen: Sequence[Allocation]) -> None:
+        """Store what is believed of allocations."""
+        self._change(lambda c: watching.observe(c, seen))
 
     # ── records and events ───────────────────────────────────────────────────
 

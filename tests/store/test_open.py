@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from slurmtorc.errors import StoreError, StoreFull, StoreRefused, StoreTooNew, StoreUnavailable
 from slurmtorc.store import migrate, place
 from slurmtorc.store.dialect import dialect_for
-from slurmtorc.store.schema import metadata
+from slurmtorc.store.schema import TABLES
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def test_migrations_reach_the_schema_that_a_fresh_store_gets(store_url: str) -> 
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        assert compare_metadata(context, metadata) == []
+        assert compare_metadata(context, TABLES) == []
         assert migrate.stored_revision(connection) == migrate.HEAD
     engine.dispose()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
-from slurmtorc.store.schema import metadata
+from slurmtorc.store.schema import TABLES
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=TABLES,
     render_as_batch=True,
     transactional_ddl=False,  # the caller's transaction is the transaction
 )
