@@ -168,6 +168,12 @@ class Store(Protocol):
     def intend(self, intents: Sequence[Allocation]) -> list[Allocation]:
         """Record allocations before Slurm knows them; the same with their ids."""
 
+    def asking(self, allocation_id: int, stale_before: float) -> bool:
+        """Mark an intent as being asked for now; False if somebody does, or did, since then.
+
+        Of two that try at the same moment one is told True.
+        """
+
     def submitted(self, allocation_id: int, slurm_job_id: int) -> Allocation:
         """Slurm has accepted it: intended -> pending (or stays active, if a worker was faster)."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 from slurmtorc.clock import SystemClock
@@ -32,21 +33,22 @@ def shown_url(settings: Settings) -> str:
     return shown_url(settings.url)
 
 
+@cache
 def slurm(settings: Settings) -> Slurm:
-    """The Slurm of this machine."""
+    """The Slurm of this machine: one for a process, so that all its commands count together."""
     from slurmtorc.slurm.cli import SlurmCli  # noqa: PLC0415
 
     return SlurmCli(settings, clock)
 
 
-def submitter(store: Store, port: Slurm) -> Submitter:
+def submitter(store: Store, port: Slurm, settings: Settings) -> Submitter:
     """Asks for allocations whose workers use this store."""
     from slurmtorc.schedule.submit import Submitter  # noqa: PLC0415
 
     def script(workflow: Workflow, scheduler: SlurmScheduler, allocation: Allocation) -> Script:
         return allocation_script(store.url, workflow, scheduler, allocation)
 
-    return Submitter(store, port, clock, script)
+    return Submitter(store, port, clock, script, command_s=settings.slurm_timeout)
 
 
 def allocation_script(

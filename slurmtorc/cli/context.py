@@ -82,13 +82,18 @@ SHARED_OPTIONS = (
 )
 
 
-_AT_LEAST = click.IntRange
+_LARGEST = 2**63 - 1
+ID = click.IntRange(1, _LARGEST)
+"""An id of anything in a store."""
+
 _PAGE_OPTIONS = (
+    click.option("-l", "--limit", type=ID, default=10_000, show_default=True, help="Most rows."),
     click.option(
-        "-l", "--limit", type=_AT_LEAST(1), default=10_000, show_default=True, help="Most rows."
-    ),
-    click.option(
-        "--offset", type=_AT_LEAST(0), default=0, show_default=True, help="Rows to pass over."
+        "--offset",
+        type=click.IntRange(0, _LARGEST),
+        default=0,
+        show_default=True,
+        help="Rows to pass over.",
     ),
     click.option("--sort-by", default="id", show_default=True, help="A field of the records."),
     click.option("--reverse-sort", is_flag=True, help="The last first."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcGroup, paged, pass_state
+from slurmtorc.cli.context import ID, State, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
 from slurmtorc.errors import Conflict, NotFound
 from slurmtorc.model import JobStatus
@@ -29,7 +29,7 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option("-s", "--status", type=STATUS_WORDS, multiple=True, help="Only these; repeatable.")
 @paged
 @pass_state
@@ -58,7 +58,7 @@ _LISTING = Listing("Jobs", "jobs", _COLUMNS, _row)
 
 
 @jobs.command("get")
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=ID)
 @pass_state
 def get(state: State, job_id: int) -> None:
     """Show one job, and which jobs it waits for.
@@ -73,7 +73,7 @@ def get(state: State, job_id: int) -> None:
 
 
 @jobs.command("logs")
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=ID)
 @click.option("--stderr", "which", flag_value="stderr", help="Standard error instead.")
 @click.option(
     "--stdout",

@@ -100,12 +100,14 @@ def _node(state: State) -> Node:
     if settings.memory_gb is not None:
         node = replace(node, memory_bytes=int(settings.memory_gb * 1024**3))
     if settings.num_gpus is not None:
-        node = replace(node, gpus=(node.gpus + _numbers(settings.num_gpus))[: settings.num_gpus])
+        node = replace(node, gpus=_devices(node.gpus, settings.num_gpus))
     return node
 
 
-def _numbers(count: int) -> tuple[str, ...]:
-    return tuple(str(i) for i in range(count))
+def _devices(there: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """So many devices: those there are, then numbers that none of them has."""
+    numbers = (str(i) for i in range(count + len(there)))
+    return tuple(dict.fromkeys((*there, *numbers)))[:count]
 
 
 # ── the workflow ─────────────────────────────────────────────────────────────
@@ -145,9 +147,12 @@ def _created(state: State, name: str, node: Node, *, ignore_missing: bool) -> in
     return workflow_id
 
 
+_LONGEST_ID = 19  # digits of what 64 bits hold
+
+
 def is_id(name: str) -> bool:
     """Whether a FILE|ID argument is an id: a number that is no file's name."""
-    return name.isdecimal() and not Path(name).exists()
+    return name.isdecimal() and len(name) < _LONGEST_ID and not Path(name).exists()
 
 
 def read_draft(name: str) -> Draft:
@@ -217,7 +222,7 @@ def _drive(state: State, worker: Worker) -> int | None:
 
 @contextlib.contextmanager
 def _signals(worker: Worker) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM stop the worker cleanly; a second one kills its jobs."""
+    """SIGINT, SIGTERM and SIGHUP stop the worker cleanly; a second one kills its jobs."""
     caught: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
@@ -226,7 +231,9 @@ def _signals(worker: Worker) -> Iterator[list[int]]:
         if len(caught) == 1:
             note("\nStopping: running jobs end and go back to the queue (again: kill them)")
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it goes on
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(number, handle) for number in numbers]
     try:
         yield caught

@@ -77,15 +77,14 @@ def _submit_existing(state: State, port: Slurm, workflow_id: int, *, ignore_miss
     refuse_closed(workflow)
     if not workflow.run_id:
         workflow = begin(state.store, workflow_id, ignore_missing=ignore_missing)
-    asks = submitter(state.store, port)
+    asks = submitter(state.store, port, state.settings)
     outcome = asks.act(workflow, state.settings.output_dir)
-    outcome.add(asks.settle(workflow.id))
     if not (outcome.submitted or outcome.refused or outcome.open):
         raise Conflict(
             f"workflow {workflow_id} has no schedule_nodes action to execute now; "
             f"see `torc allocations list {workflow_id}` and `torc status {workflow_id}`"
         )
-    _report(state, workflow, outcome)
+    _report(state, workflow, outcome, "Submitted")
 
 
 def _submit_new(
@@ -99,31 +98,19 @@ def _submit_new(
         refuse_missing_inputs(draft, os.getcwd(), name)  # noqa: PTH109
     store = state.open_store(create=True)
     workflow = begin(store, store.create(draft), ignore_missing=ignore_missing)
-    _make_log_folder(workflow, state.settings.output_dir)
-    outcome = submitter(store, port).act(workflow, state.settings.output_dir)
+    outcome = submitter(store, port, state.settings).act(workflow, state.settings.output_dir)
     if outcome.refused and not outcome.submitted and not outcome.open:
         store.delete_workflow(workflow.id)
         raise SubmissionRefused(f"{outcome.refused[0][1]} (nothing was created)")
-    _report(state, workflow, outcome)
+    _report(state, workflow, outcome, "Created")
 
 
-def _make_log_folder(workflow: Workflow, output_dir: str) -> None:
-    """Slurm writes its log there, and fails the allocation if the folder is missing."""
-    from slurmtorc.schedule.submit import directory_of
-
-    folder = os.path.join(directory_of(workflow), output_dir)  # noqa: PTH118
-    try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    except OSError as error:
-        raise Conflict(f"the output folder {folder} cannot be made: {error.strerror}") from error
-
-
-def _report(state: State, workflow: Workflow, outcome: Outcome) -> None:
+def _report(state: State, workflow: Workflow, outcome: Outcome, verb: str) -> None:
     if state.as_json:
         emit_json(_as_json(workflow, outcome))
     else:
         ids = ", ".join(str(a.scheduler_id) for a in outcome.submitted) or "none"
-        click.echo(f"Created workflow {workflow.id} ({workflow.name}); Slurm jobs: {ids}")
+        click.echo(f"{verb} workflow {workflow.id} ({workflow.name}); Slurm jobs: {ids}")
         click.echo(f"Follow it with: torc watch {workflow.id}")
     for allocation, reason in (*outcome.refused, *outcome.open):
         note(f"torc: warning: allocation {allocation.id}: {reason}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.log import log_to
 from slurmtorc.cli.render import note
 
@@ -25,7 +25,7 @@ INFRASTRUCTURE = 5
 
 
 @click.command("watch", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option(
     "-p",
     "--poll-interval",
@@ -81,9 +81,8 @@ def _watcher(state: State, workflow: Workflow, poll_s: float, display: Display) 
     from slurmtorc.wiring import clock, slurm, submitter
 
     port = slurm(state.settings)
-    ports = Ports(
-        store=state.store, slurm=port, clock=clock, submitter=submitter(state.store, port)
-    )
+    asks = submitter(state.store, port, state.settings)
+    ports = Ports(store=state.store, slurm=port, clock=clock, submitter=asks)
     output_dir = state.settings.output_dir
     return Watcher(ports, workflow, display.show, poll_s=poll_s, output_dir=output_dir)
 

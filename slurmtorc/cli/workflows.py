@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, TorcGroup, paged, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def create(state: State, file: str) -> None:
 
 
 @click.command("status", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def status(state: State, workflow_id: int) -> None:
     """How far a workflow is.
@@ -53,7 +53,7 @@ def status(state: State, workflow_id: int) -> None:
 
 
 @click.command("cancel", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def cancel(state: State, workflow_id: int) -> None:
     """Cancel a workflow and its Slurm allocations.
@@ -128,7 +128,7 @@ _LISTING = Listing("Workflows", "workflows", _COLUMNS, _row)
 
 
 @workflows.command("get")
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def get(state: State, workflow_id: int) -> None:
     """Show one workflow.
@@ -142,7 +142,7 @@ def get(state: State, workflow_id: int) -> None:
 
 
 @workflows.command("is-complete")
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def is_complete(state: State, workflow_id: int) -> int:
     """Whether nothing more will happen; exit 0 if so, 1 if not.
@@ -158,7 +158,7 @@ def is_complete(state: State, workflow_id: int) -> int:
 
 
 @workflows.command("delete")
-@click.argument("workflow_ids", type=int, nargs=-1, required=True)
+@click.argument("workflow_ids", type=ID, nargs=-1, required=True)
 @click.option("--no-prompts", is_flag=True, help="Do not ask.")
 @pass_state
 def delete(state: State, workflow_ids: tuple[int, ...], no_prompts: bool) -> int:

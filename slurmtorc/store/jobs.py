@@ -14,6 +14,7 @@ from slurmtorc.rules.status import JobEvent, end_event, sources, target
 from slurmtorc.store import events, unblocking
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.dialect import locks_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -261,8 +262,28 @@ _UNFINISHED = (
 )
 
 
+_WAITING = (
+    select(_J.id)
+    .where(
+        _J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN - {JobStatus.RUNNING})
+    )
+    .limit(1)
+)
+_LAST_ONES_MEET = (
+    select(t.workflow.c.id)
+    .where(t.workflow.c.id == bindparam("workflow"))
+    .with_for_update(key_share=True)
+)
+
+
 def _tell_if_complete(connection: Connection, workflow_id: int, now: float) -> None:
-    if connection.execute(_UNFINISHED, {"workflow": workflow_id}).first() is None:
+    """Whoever completes the last job says so; of two that do it at once, the second."""
+    values = {"workflow": workflow_id}
+    if connection.execute(_WAITING, values).first() is not None:
+        return
+    if locks_rows(connection):
+        connection.execute(_LAST_ONES_MEET, values)
+    if connection.execute(_UNFINISHED, values).first() is None:
         events.write(connection, workflow_id, now, [("workflow_completed", {})])
 
 

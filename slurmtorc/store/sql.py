@@ -92,7 +92,10 @@ class SqlStore:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Verbs inside commit together, or not at all."""
+        """Verbs inside commit together, or not at all; inside another `together`, with that."""
+        if self._joined.get() is not None:
+            yield
+            return
         with self._transaction(durable=False) as connection:
             token = self._joined.set(connection)
             try:
@@ -158,7 +161,10 @@ class SqlStore:
 
     def _translated(self, error: BaseException) -> TorcError:
         if isinstance(error, self._dialect.engine.dialect.loaded_dbapi.IntegrityError):
-            return Conflict(f"the store already has a record like it: {error}".splitlines()[0])
+            line = str(error).splitlines()[0]
+            if "foreign key" in line.lower():
+                return Conflict(f"what it belongs to is not in the store: {line}")
+            return Conflict(f"the store already has a record like it: {line}")
         return self._dialect.translated(error)
 
     # ── workflows ────────────────────────────────────────────────────────────
@@ -261,6 +267,13 @@ class SqlStore:
         """Record allocations before Slurm knows them, safe from a power failure."""
         now = self.clock.now()
         return self._change(lambda c: allocations.intend(c, intents, now), durable=True)
+
+    def asking(self, allocation_id: int, stale_before: float) -> bool:
+        """Mark an intent as being asked for, safe from a power failure."""
+        now = self.clock.now()
+        return self._change(
+            lambda c: allocations.asking(c, allocation_id, stale_before, now), durable=True
+        )
 
     def submitted(self, allocation_id: int, slurm_job_id: int) -> Allocation:
         """Slurm has accepted it."""

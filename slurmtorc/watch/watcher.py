@@ -76,7 +76,6 @@ class Watcher:
     def _ask_for_nodes(self) -> None:
         """Execute pending actions here too: compute nodes may not be allowed to submit."""
         outcome = self.ports.submitter.act(self.workflow, self.output_dir)
-        outcome.add(self.ports.submitter.settle(self.workflow.id))
         tell(outcome)
 
     def _look(self) -> View:

@@ -72,6 +72,9 @@ class LocalLauncher:
             what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
             self._ended.append(_not_started(order, now, what))
             return
+        except ValueError as error:  # a NUL byte, which no program can be given
+            self._ended.append(_not_started(order, now, str(error)))
+            return
         self._running[order.key] = _Running(order, pid, now, self._watched(order.key, pid))
         self._monitor.add(order.key, pid, now)
 
@@ -88,11 +91,11 @@ class LocalLauncher:
             return
         number = signal.SIGKILL if hard else signal.SIGTERM
         strays = self._monitor.strays(key)  # looked up while their parents still live
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # some are not ours: sudo
             # All at once: a shell told after its child would go on to its next command.
             os.killpg(self._running[key].pid, number)
         for pid in strays:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
     def wait(self, seconds: float) -> None:

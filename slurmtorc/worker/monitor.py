@@ -2,10 +2,10 @@
 
 Two sources. The kernel's account of the ended process (wait4's rusage) is complete even for the
 shortest job: CPU time is taken from there. Samples of /proc see the tree as a whole: memory is
-the largest sum seen, or the largest size that one process of it ever had, if that is more.
-rusage's own peak memory is used where it can be trusted: Linux charges a child with the size
-its parent had when it was started, so only a value above our own size is the job's. A job too
-short to be sampled and smaller than that is told by its page faults.
+the largest sum seen (what processes share counts once), or the largest size that one of them
+ever had. rusage's own peak memory is used where it can be trusted: Linux charges a child with
+the size its parent had when it was started, so only a value above our own size is the job's. A
+job too short to be sampled and smaller than that is told by its page faults.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Track:
 
     def see(self, now: float, members: Sequence[Process]) -> None:
         """One more sample."""
-        memory = sum(process.memory for process in members)
+        memory = _together(members)
         cpu_seconds = sum(process.cpu_seconds for process in members)
         since = now - (self.last_look or self.started)
         if since > 0:
@@ -170,6 +170,23 @@ def process_of(pid: int) -> Process | None:
     parent, group, session = (int(value) for value in values[1:4])
     memory, start_ticks = int(values[21]) * _PAGE, int(values[19])
     return Process(pid, parent, group, session, cpu, memory, start_ticks)
+
+
+def _together(members: Sequence[Process]) -> int:
+    """The memory of processes, with what several of them share counted once."""
+    if len(members) == 1:
+        return members[0].memory
+    return sum(_share(process) for process in members)
+
+
+def _share(process: Process) -> int:
+    """A process's memory; of pages that it shares with others, its part."""
+    try:
+        with open(f"/proc/{process.pid}/smaps_rollup", "rb") as file:  # noqa: PTH123  as below
+            _, found, rest = file.read().partition(b"\nPss:")
+    except OSError:  # an old kernel, another user's process, or it has ended
+        return process.memory
+    return int(rest.split(None, 1)[0]) * _KIB if found else process.memory
 
 
 def _largest(pid: int) -> int:

@@ -14,7 +14,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from slurmtorc.errors import StoreBusy, StoreUnavailable
+from slurmtorc.errors import StoreBusy, StoreUnavailable, TorcError
 from slurmtorc.rules import packing
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
@@ -266,13 +266,23 @@ class Worker:
     def _look(self, now: float) -> None:
         """Do what is due in the workflow; see whether it was canceled, and whether to stay."""
         self._next_outlook = now + OUTLOOK_S
-        if self.ports.act is not None and self.left is None:
-            self.ports.act()
+        self._act()
         outlook = self.ports.store.outlook(self.around.workflow.id)
         if outlook.is_canceled and self.stopped is None:
             self._stop(Stopped.CANCELED, now)
         if not self.running and not self._reports:
             self._think_of_leaving(outlook, now)
+
+    def _act(self) -> None:
+        """Do what is due in the workflow; what goes wrong there is no matter of the jobs."""
+        if self.ports.act is None or self.left is not None:
+            return
+        try:
+            self.ports.act()
+        except StoreUnavailable:
+            raise
+        except TorcError as error:
+            log.error("An action failed: %s", error)  # noqa: TRY400  one clear line
 
     def _think_of_leaving(self, outlook: Outlook, now: float) -> None:
         """Leave if there is no use in staying; but ask once more for work before going."""
@@ -298,7 +308,8 @@ class Worker:
 
     def _outage(self, error: StoreUnavailable, now: float) -> None:
         self._outages += 1
-        self._retry_at = now + min(0.1 * 2**self._outages, LONGEST_OUTAGE_REST_S)
+        self._stamp = None  # what was news before has not been acted upon
+        self._retry_at = now + min(0.1 * 2 ** min(self._outages, 10), LONGEST_OUTAGE_REST_S)
         if self._outages == 1 and not isinstance(error, StoreBusy):
             log.warning("The store does not answer, jobs go on: %s", error)
         longest = 60 * self.around.workflow.compute_node_wait_for_healthy_database_minutes

@@ -19,7 +19,7 @@ from slurmtorc.model import (
     Workflow,
 )
 from slurmtorc.ports import Script
-from slurmtorc.schedule.submit import DOUBT_LOOKS, SETTLE_AFTER_S, Submitter, end_surplus
+from slurmtorc.schedule.submit import DOUBT_LOOKS, Submitter, end_surplus
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Stage:
         return self.submitter.act(self.store.get(Workflow, self.id), "out")
 
     def settle(self) -> Any:
-        return self.submitter.settle(self.id)
+        return self.submitter.settle(self.store.get(Workflow, self.id))
 
     @property
     def allocations(self) -> list[Allocation]:
@@ -120,7 +120,7 @@ def test_what_is_still_missing_after_a_while_is_submitted_again_under_the_same_t
     s = Stage()
     s.slurm.fate = ["not taken"]
     s.act()
-    s.clock.sleep(SETTLE_AFTER_S)
+    s.clock.sleep(s.submitter.abandoned_after_s + 1)
     assert [one.scheduler_id for one in s.settle().submitted] == [100]
     assert len(set(s.slurm.submissions)) == 1
     assert len(s.slurm.submissions) == 2
@@ -132,7 +132,7 @@ def test_what_turns_up_late_is_recorded_and_not_submitted_again() -> None:
     s.slurm.fate = [SubmissionInDoubt("the answer was lost")]
     s.slurm.blind_looks = len(DOUBT_LOOKS)
     assert len(s.act().open) == 1
-    s.clock.sleep(SETTLE_AFTER_S)
+    s.clock.sleep(s.submitter.abandoned_after_s + 1)
     assert [one.scheduler_id for one in s.settle().submitted] == [100]
     assert len(s.slurm.submissions) == 1
 
@@ -141,7 +141,7 @@ def test_nothing_is_settled_while_slurm_does_not_answer() -> None:
     s = Stage()
     s.slurm.fate = ["not taken"]
     s.act()
-    s.clock.sleep(SETTLE_AFTER_S)
+    s.clock.sleep(s.submitter.abandoned_after_s + 1)
     s.slurm.blind_looks = 1
     assert len(s.settle().open) == 1
     assert len(s.slurm.submissions) == 1
@@ -181,3 +181,56 @@ def test_surplus_is_taken_out_of_the_queue_when_nothing_is_left_to_run(
     assert s.slurm.canceled == ended
     left = AllocationStatus.COMPLETE if canceled else AllocationStatus.PENDING
     assert {one.status for one in s.allocations} == {left}
+
+
+def test_two_at_once_never_ask_for_the_same_allocation() -> None:
+    s = Stage(count=200)  # at one a second, the last ones wait longer than an answer takes
+    other = Submitter(s.store, s.slurm, s.clock, s.render)
+    take = s.slurm.submit
+
+    def slowly(script: Script) -> int:
+        s.clock.sleep(1)
+        number: int = take(script)
+        if len(s.slurm.submissions) == 180:
+            other.settle(s.store.get(Workflow, s.id))
+        return number
+
+    s.slurm.submit = slowly
+    s.act()
+    assert len(s.slurm.submissions) == len(set(s.slurm.submissions)) == 200
+    assert len({one.scheduler_id for one in s.allocations}) == 200
+
+
+def test_a_worker_asks_for_one_at_a_time_and_does_not_wait_for_an_answer() -> None:
+    s = Stage(count=2)
+    s.slurm.fate = ["not taken"]
+    before = s.clock.now()
+    workflow = s.store.get(Workflow, s.id)
+    assert len(s.submitter.act(workflow, "out", limit=1, patient=False).open) == 1
+    assert s.clock.now() == before
+    assert len(s.submitter.act(workflow, "out", limit=1, patient=False).submitted) == 1
+    assert s.submitter.act(workflow, "out", limit=1, patient=False).count == 0
+
+
+def test_a_second_slurm_job_of_an_intent_is_canceled() -> None:
+    s = Stage()
+    take = s.slurm.submit
+
+    def another_was_faster(script: Script) -> int:
+        s.store.submitted(s.allocations[0].id, 77)
+        number: int = take(script)
+        return number
+
+    s.slurm.submit = another_was_faster
+    s.act()
+    assert s.slurm.canceled == [100]
+    assert [one.scheduler_id for one in s.allocations] == [77]
+
+
+def test_when_slurm_takes_no_more_the_rest_waits() -> None:
+    s = Stage(count=5)
+    s.slurm.fate = ["taken", SlurmUnavailable("the association's limit is reached")]
+    outcome = s.act()
+    assert (len(outcome.submitted), len(outcome.open)) == (1, 1)
+    assert len(s.slurm.submissions) == 2
+    assert len(s.settle().submitted) == 3
