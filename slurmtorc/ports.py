@@ -96,10 +96,11 @@ class Store(Protocol):
     def create(self, draft: Draft) -> int:
         """Store a whole workflow, all or nothing; its id."""
 
-    def initialize(self, workflow_id: int) -> int:
+    def initialize(self, workflow_id: int, *, first: bool = False) -> int:
         """Begin a new run: link jobs by files and data, and make them blocked or ready.
 
-        Refused while jobs are pending or running. The new run id.
+        Refused while jobs are pending or running. The new run id. With `first`, a workflow that
+        has begun already stays as it is: of two that begin it at once, one does.
         """
 
     def cancel(self, workflow_id: int) -> int:

@@ -129,7 +129,8 @@ def _checked(settings: Settings) -> Settings:
     for field in fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, int | float) and not 0 <= value < math.inf:
-            raise InvalidValue(f"{field.name} is {value}", allowed="write a number of 0 or more")
+            key = next((key for key, (name, _) in _KEYS.items() if name == field.name), field.name)
+            raise InvalidValue(f"{key} is {value}", allowed="write a number of 0 or more")
     if settings.slurm_rate == 0 or settings.slurm_burst == 0:
         raise InvalidValue("slurm.rate and slurm.burst must be more than 0")
     return settings

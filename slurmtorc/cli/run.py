@@ -29,22 +29,26 @@ CANCELED = 4
 SIGNAL_BASE = 128
 
 
+MOST = 1_000_000
+"""More CPUs, GPUs or processes than any node has."""
+
+
 @click.command("run", cls=TorcCommand)
 @click.argument("workflow", metavar="FILE|ID")
 @click.option(
     "--max-parallel-jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST),
     metavar="N",
     help="Run N jobs at a time, whatever they need. Without it, jobs are packed by "
     "CPUs, memory and GPUs.",
 )
-@click.option("--num-cpus", type=click.IntRange(min=1), help="CPUs jobs may use.  [default: all]")
+@click.option("--num-cpus", type=click.IntRange(1, MOST), help="CPUs jobs may use.  [default: all]")
 @click.option(
     "--memory-gb",
     type=click.FloatRange(min=0, min_open=True),
     help="Memory jobs may use, in GiB.  [default: all]",
 )
-@click.option("--num-gpus", type=click.IntRange(min=0), help="GPUs jobs may use.  [default: all]")
+@click.option("--num-gpus", type=click.IntRange(0, MOST), help="GPUs jobs may use.  [default: all]")
 @click.option(
     "-o", "--output-dir", metavar="DIR", help="Where jobs' output goes.  [default: torc_output]"
 )
@@ -66,9 +70,9 @@ def run(
 ) -> int:
     """Run a workflow on this machine, to its end.
 
-    FILE is a workflow file (YAML, JSON, JSON5, TOML or KDL; - for standard input); ID is a
-    workflow in the store, which goes on where it was left. Ctrl-C stops cleanly: running jobs
-    end and go back to the queue; a second Ctrl-C kills them.
+    FILE is a workflow file (YAML, JSON, JSON5, TOML or KDL; - reads YAML or JSON from standard
+    input); ID is a workflow in the store, which goes on where it was left. Ctrl-C stops cleanly:
+    running jobs end and go back to the queue; a second Ctrl-C kills them.
 
     Exit status: 0 when the workflow ran to its end (jobs may have failed: see --fail-on-error),
     3 when jobs are left that cannot run here, 4 when it was canceled, 130 after Ctrl-C.
@@ -134,7 +138,7 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
 
 
 def _created(state: State, name: str, node: Node, *, ignore_missing: bool) -> int:
-    from slurmtorc.schedule.begin import refuse_misfits, refuse_missing_inputs
+    from slurmtorc.schedule.begin import make_folder, refuse_misfits, refuse_missing_inputs
     from slurmtorc.worker.employ import whole
 
     draft = read_draft(name)
@@ -142,6 +146,7 @@ def _created(state: State, name: str, node: Node, *, ignore_missing: bool) -> in
         refuse_misfits(draft, whole(node), name, "this machine")
     if not ignore_missing:
         refuse_missing_inputs(draft, os.getcwd(), name)  # noqa: PTH109
+    make_folder(os.path.abspath(state.settings.output_dir))  # noqa: PTH100  resolve follows links
     workflow_id = state.open_store(create=True).create(draft)
     note(f"Created workflow {workflow_id}")
     return workflow_id
@@ -212,11 +217,11 @@ def _drive(state: State, worker: Worker) -> int | None:
         follower = Follower(state.store, workflow.id, display)
 
         def rest(seconds: float) -> None:
-            follower.update()
+            follower.update(worker.trouble)
             worker.ports.launcher.wait(seconds)
 
         work(worker, rest)
-        display.show(state.store.progress(workflow.id))
+        follower.update(final=True)
     return caught[0] if caught else None
 
 

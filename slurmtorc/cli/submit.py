@@ -11,7 +11,7 @@ import click
 from slurmtorc.cli.context import State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, emit_table, note, plain
 from slurmtorc.cli.run import is_id, read_draft, refuse_closed
-from slurmtorc.errors import Conflict, SpecError, SubmissionRefused, UsageError
+from slurmtorc.errors import Conflict, SlurmUnavailable, SpecError, SubmissionRefused, UsageError
 
 if TYPE_CHECKING:
     from slurmtorc.model import Draft, Workflow
@@ -91,11 +91,13 @@ def _submit_new(
     state: State, port: Slurm, draft: Draft, name: str, *, ignore_missing: bool
 ) -> None:
     """Create, initialize, submit. If Slurm refuses everything, nothing of it is left."""
-    from slurmtorc.schedule.begin import begin, refuse_missing_inputs
+    from slurmtorc.schedule.begin import begin, make_folder, refuse_missing_inputs
     from slurmtorc.wiring import submitter
 
     if not ignore_missing:
         refuse_missing_inputs(draft, os.getcwd(), name)  # noqa: PTH109
+    port.site()  # a Slurm that does not answer says so before anything is created
+    make_folder(os.path.abspath(state.settings.output_dir))  # noqa: PTH100  resolve follows links
     store = state.open_store(create=True)
     workflow = begin(store, store.create(draft), ignore_missing=ignore_missing)
     outcome = submitter(store, port, state.settings).act(workflow, state.settings.output_dir)
@@ -116,6 +118,11 @@ def _report(state: State, workflow: Workflow, outcome: Outcome, verb: str) -> No
         note(f"torc: warning: allocation {allocation.id}: {reason}")
     if outcome.refused and not outcome.submitted:
         raise SubmissionRefused(f"workflow {workflow.id}: Slurm refused every allocation")
+    if outcome.open and not outcome.submitted:
+        raise SlurmUnavailable(
+            f"workflow {workflow.id} is stored, and nothing is submitted yet; "
+            f"go on with: torc submit {workflow.id}"
+        )
 
 
 def _as_json(workflow: Workflow, outcome: Outcome) -> dict[str, Any]:

@@ -102,7 +102,8 @@ def _table(store: Store, progress: Progress) -> None:
     from rich.text import Text
 
     workflow = store.get(Workflow, progress.workflow_id)
-    click.echo(f"\nWorkflow {workflow.id} ({workflow.name}), run {workflow.run_id}")
+    state = ", canceled" if progress.is_canceled else ""
+    click.echo(f"\nWorkflow {workflow.id} ({workflow.name}), run {workflow.run_id}{state}")
     table = Table()
     table.add_column("Status")
     table.add_column("Jobs", justify="right")
@@ -129,6 +130,11 @@ def _there(store: Store, workflow_id: int) -> str:
     return " ".join(f"{name}: {value}." for name, value in parts.items() if value)
 
 
+def _visible(line: str) -> str:
+    """A line of somebody's output, without what would move the cursor or change colours."""
+    return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
 def _failures(store: Store, workflow_id: int) -> None:
     """Each failure with where its output is, and the end of it."""
     found = failures(store, workflow_id)
@@ -139,7 +145,7 @@ def _failures(store: Store, workflow_id: int) -> None:
         if result.stderr_path:
             click.echo(f"  log: {result.stderr_path}")
         for line in (result.stderr_tail or "").splitlines()[-TAIL_LINES:]:
-            click.echo(f"  | {line}")
+            click.echo(f"  | {_visible(line)}")
     progress = store.progress(workflow_id)
     others = sum(progress.counts.get(s, 0) for s in (JobStatus.FAILED, JobStatus.TERMINATED))
     if others > len(found):

@@ -19,9 +19,9 @@ NOT_A_DEFAULT = {
         ("partition", "nodes", "walltime", "time", "mem", "gres", "name", "job-name"), _SCHEDULERS
     ),
     **dict.fromkeys(("array", "test-only", "wait", "wrap", "parsable", "quiet"), _ONE_JOB),
-    **dict.fromkeys(("comment", "chdir", "output", "error", "open-mode"), _OURS),
 }
-"""Keys that slurm_defaults may not have, and why. The first eight are torc's."""
+"""Keys that slurm_defaults may not have, and why. The first eight are torc's. Options that this
+program sets itself (comment, output …) may stand there: as for all defaults, ours win."""
 
 NOT_AN_EXTRA = {
     **dict.fromkeys(("array", "test-only", "wait", "wrap", "parsable", "quiet"), _ONE_JOB),

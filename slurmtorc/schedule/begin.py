@@ -81,8 +81,19 @@ def begin(store: Store, workflow_id: int, *, ignore_missing: bool = False) -> Wo
         what = f"user data has no value, and no job writes it: {_listed(empty)}"
         raise Conflict(f"workflow {workflow_id} cannot begin: {what}")
     store.note_files({file.id: time for file, time in files.items()})
-    store.initialize(workflow_id)
+    store.initialize(workflow_id, first=True)
     return store.get(Workflow, workflow_id)
+
+
+def make_folder(path: str) -> None:
+    """Make the folder for output, if it is not there. Raises Conflict."""
+    if not path.isprintable():
+        raise Conflict(f"the output folder {path!r} has a line break or a control character")
+    try:
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103  as everywhere here: os.path
+    except OSError as error:
+        message = f"the output folder {path} cannot be made: {error.strerror}"
+        raise Conflict(f"{message}; name another with --output-dir") from error
 
 
 def modified(directory: str, path: str) -> float | None:

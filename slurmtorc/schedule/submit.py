@@ -29,6 +29,7 @@ from slurmtorc.model import (
     SlurmScheduler,
     Workflow,
 )
+from slurmtorc.schedule.begin import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,11 +112,7 @@ class Submitter:
         scheduler = self.store.get(SlurmScheduler, action.action_config["scheduler_id"])
         wanted = intents(workflow, action, scheduler, output_dir)
         for folder in {intent.output_dir for intent in wanted}:
-            try:
-                os.makedirs(folder, exist_ok=True)  # noqa: PTH103  as everywhere here: os.path
-            except OSError as error:
-                why = f"the output folder {folder} cannot be made: {error.strerror}"
-                raise Conflict(f"{why}; name another with --output-dir") from error
+            make_folder(folder)
         self.store.claim_action(action.id, compute_node_id, wanted)
 
     def settle(
@@ -227,13 +224,26 @@ def directory_of(workflow: Workflow) -> str:
 
 
 def end_surplus(store: Store, slurm: Slurm, workflow_id: int) -> Sequence[Allocation]:
-    """Cancel what still waits in the queue for a workflow that has nothing left to run."""
+    """Cancel what still waits in the queue for a workflow that has nothing left to run.
+
+    A submission whose answer was lost is looked for; as long as Slurm does not tell, it stays.
+    """
     if not store.outlook(workflow_id).is_complete:
         return []
-    queued = store.rows(Allocation, workflow_id=workflow_id, status=AllocationStatus.PENDING).items
-    if queued:
-        slurm.cancel([one.scheduler_id for one in queued if one.scheduler_id is not None])
+    waiting = [AllocationStatus.PENDING, AllocationStatus.INTENDED]
+    queued = store.rows(Allocation, workflow_id=workflow_id, status=waiting).items
+    ids = [_number_of(slurm, allocation) for allocation in queued]
+    known = [number for number in ids if number is not None]
+    if known:
+        slurm.cancel(known)
     return [store.closed(allocation.id, "surplus") for allocation in queued]
+
+
+def _number_of(slurm: Slurm, allocation: Allocation) -> int | None:
+    """Slurm's id, if it has one; sbatch may have been called without an answer."""
+    if allocation.scheduler_id is not None or allocation.asked_at is None:
+        return allocation.scheduler_id
+    return slurm.find(allocation.token, allocation.created_at)
 
 
 def tell(outcome: Outcome) -> None:

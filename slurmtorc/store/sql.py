@@ -174,10 +174,10 @@ class SqlStore:
         now = self.clock.now()
         return self._change(lambda c: creation.create(c, self._dialect, draft, now))
 
-    def initialize(self, workflow_id: int) -> int:
+    def initialize(self, workflow_id: int, *, first: bool = False) -> int:
         """Begin a new run."""
         now = self.clock.now()
-        return self._change(lambda c: workflows.initialize(c, workflow_id, now))
+        return self._change(lambda c: workflows.initialize(c, workflow_id, now, first=first))
 
     def cancel(self, workflow_id: int) -> int:
         """Cancel a workflow and what its workers hold."""

@@ -13,12 +13,12 @@ import os
 import select
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.ports import Exit
 from slurmtorc.worker import shell
-from slurmtorc.worker.monitor import Monitor
+from slurmtorc.worker.monitor import Monitor, process_of
 
 if TYPE_CHECKING:
     import resource
@@ -36,6 +36,8 @@ class _Running:
     started: float
     pidfd: int | None
     over_memory: bool = False
+    strays: dict[int, int] = field(default_factory=dict)
+    """Pid -> start of processes that had left its group when it was told to stop."""
 
 
 class LocalLauncher:
@@ -94,6 +96,7 @@ class LocalLauncher:
         with contextlib.suppress(ProcessLookupError, PermissionError):  # some are not ours: sudo
             # All at once: a shell told after its child would go on to its next command.
             os.killpg(self._running[key].pid, number)
+        self._running[key].strays |= strays
         for pid in strays:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
@@ -150,6 +153,7 @@ class LocalLauncher:
         # Until it is reaped its process group cannot be anybody else's.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(running.pid, signal.SIGKILL)
+        _kill(running.strays)
         _, status, rusage = os.wait4(running.pid, 0)
         if running.pidfd is not None:
             self._epoll.unregister(running.pidfd)
@@ -182,6 +186,15 @@ class LocalLauncher:
             if limit is not None and memory > limit:
                 self._running[key].over_memory = True
                 self.stop(key, hard=True)
+
+
+def _kill(strays: Mapping[int, int]) -> None:
+    """End what a stopped job left behind outside its group, if it is still the same process."""
+    for pid, start in strays.items():
+        process = process_of(pid)
+        if process is not None and process.start_ticks == start:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _not_started(order: Order, now: float, why: str) -> Exit:

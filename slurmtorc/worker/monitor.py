@@ -98,11 +98,11 @@ class Monitor:
             self._tracks[key].see(now, members)
         return {key: track.last_memory for key, track in self._tracks.items() if track.looks}
 
-    def strays(self, key: int) -> list[int]:
-        """Pids of a job's process tree that are not in its leader's process group."""
+    def strays(self, key: int) -> dict[int, int]:
+        """Processes of a job's tree that are not in its leader's group: pid -> start_ticks."""
         leader = self._tracks[key].pid
         tree = _trees(processes(), {leader: key}).get(key, ())
-        return [process.pid for process in tree if process.group != leader]
+        return {p.pid: p.start_ticks for p in tree if p.group != leader}
 
     def end(self, key: int, now: float, rusage: resource.struct_rusage) -> Usage:
         """The process has ended; the account of all of it."""

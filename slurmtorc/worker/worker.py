@@ -88,6 +88,8 @@ class Worker:
         self.running: dict[int, Attempt] = {}
         self.stopped: Stopped | None = None
         self.left: Leave | None = None
+        self.trouble: str | None = None
+        """Why the store has not answered lately."""
         self._free = station.whole
         self._free_gpus = list(station.gpus)
         self._reports: list[Report] = []
@@ -308,6 +310,8 @@ class Worker:
 
     def _outage(self, error: StoreUnavailable, now: float) -> None:
         self._outages += 1
+        if not isinstance(error, StoreBusy):
+            self.trouble = str(error)
         self._stamp = None  # what was news before has not been acted upon
         self._retry_at = now + min(0.1 * 2 ** min(self._outages, 10), LONGEST_OUTAGE_REST_S)
         if self._outages == 1 and not isinstance(error, StoreBusy):
@@ -319,7 +323,7 @@ class Worker:
     def _recovered(self) -> None:
         if self._outages > 1:
             log.warning("The store answers again")
-        self._outages, self._retry_at = 0, 0.0
+        self._outages, self._retry_at, self.trouble = 0, 0.0, None
 
     def _find_lost(self) -> None:
         """After an answer that never came: give back what we hold without knowing it."""

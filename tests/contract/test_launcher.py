@@ -189,6 +189,41 @@ def test_what_a_job_leaves_in_its_group_ends_with_it(launcher: Launcher, tmp_pat
         time.sleep(0.01)
 
 
+def test_what_a_stopped_job_had_sent_away_ends_with_it(launcher: Launcher, tmp_path: Path) -> None:
+    stubborn = f"setsid bash -c 'trap \"\" TERM; echo $$ > {tmp_path}/stray; sleep 60' & sleep 60"
+    launcher.start(an_order(tmp_path, stubborn))
+    stray, limit = tmp_path / "stray", time.monotonic() + PATIENCE_S
+    while not (stray.exists() and stray.read_text()):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+    pid = int(stray.read_text())
+    launcher.stop(1, hard=False)
+    assert ended(launcher, 1)[1].signal == signal.SIGTERM
+    while process_of(pid):
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def test_a_command_that_no_program_can_be_given_is_said(launcher: Launcher, tmp_path: Path) -> None:
+    launcher.start(an_order(tmp_path, "true \0"))
+    assert "null byte" in (ended(launcher, 1)[1].launch_error or "")
+
+
+def test_pages_that_processes_share_count_once(launcher: Launcher, tmp_path: Path) -> None:
+    (tmp_path / "fork.py").write_text(
+        "import os, time\n"
+        "x = bytearray(150_000_000)\n"
+        "for _ in range(5):\n"
+        "    if os.fork() == 0:\n"
+        "        break\n"
+        "time.sleep(1)\n"
+    )
+    launcher.start(an_order(tmp_path, "python3 fork.py", memory_limit=400_000_000))
+    exit_ = ended(launcher, 1)[1]
+    assert (exit_.code, exit_.over_memory) == (0, False)
+    assert 140e6 < (exit_.peak_memory_bytes or 0) < 300e6
+
+
 def test_wait_returns_when_a_process_ends(launcher: Launcher, tmp_path: Path) -> None:
     launcher.start(an_order(tmp_path, "sleep 0.05"))
     for _ in range(1000):  # sampling may end a wait as well

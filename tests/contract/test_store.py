@@ -546,6 +546,40 @@ def test_progress_counts_jobs_by_status(store: Store) -> None:
     assert (progress.total, progress.unsuccessful, progress.is_complete) == (3, 3, True)
 
 
+def test_of_two_that_begin_a_workflow_one_does(store: Store) -> None:
+    workflow_id = store.create(a_draft("a"))
+    assert [store.initialize(workflow_id, first=True) for _ in range(2)] == [1, 1]
+    assert event_types(store, workflow_id).count("workflow_started") == 1
+    assert store.initialize(workflow_id) == 2
+
+
+def test_an_intent_is_asked_for_by_one_at_a_time(store: Store, clock: ManualClock) -> None:
+    workflow_id, _ = begin(store, a_draft("a"))
+    (intent,) = store.intend([an_allocation(workflow_id)])
+    now = clock.now()
+    assert store.asking(intent.id, now - 150)
+    assert not store.asking(intent.id, now - 150)
+    clock.sleep(200)
+    assert store.asking(intent.id, clock.now() - 150)
+    store.submitted(intent.id, 5)
+    clock.sleep(200)
+    assert not store.asking(intent.id, clock.now() - 150)
+
+
+def test_together_inside_together_is_one_transaction(store: Store) -> None:
+    workflow_id, node = begin(store, a_draft("a"))
+
+    def claim_and_fail() -> None:
+        with store.together():
+            with store.together():
+                store.claim(node, PLENTY, 1)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        claim_and_fail()
+    assert statuses(store, workflow_id) == {"a": "ready"}
+
+
 def test_an_empty_workflow_is_complete(store: Store) -> None:
     workflow_id, _ = begin(store, a_draft())
     assert store.progress(workflow_id).is_complete

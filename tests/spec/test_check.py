@@ -87,8 +87,7 @@ EXPECTED = """\
 28:25 error jobs[1].depends_on[1]: {k} is not a parameter here
 32:5 error jobs[2].scheduler: job 'bound' may run PT5H (requirement 'long'), longer than the \
 walltime 01:00:00 of scheduler 'night'
-33:26 error jobs[2].depends_on_regexes[0]: "[" is not a regular expression: unterminated \
-character set
+33:26 error jobs[2].depends_on_regexes[0]: "[" is not a regular expression: missing ]: [
 34:5 error jobs[2].input_files: job 'bound' has the file 'in' as input and as output
 34:23 warning jobs[2].input_files[1]: 'in' is listed twice; it counts once
 36:5 error jobs[2].cancel_on_blocking_job_failure: "yes" is text, not true or false
