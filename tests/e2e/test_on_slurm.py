@@ -318,7 +318,7 @@ def _age(folder: Path, seconds: float) -> None:
     """Let intents be older than they are, as if the crash had been a while ago."""
     with sqlite3.connect(folder / "torc_output/torc.db") as connection:
         moments = "created_at = created_at - :s, asked_at = asked_at - :s"
-        connection.execute(f"UPDATE allocation SET {moments}", {"s": seconds})  # noqa: S608  ours
+        connection.execute(f"UPDATE allocation SET {moments}", {"s": seconds})
     connection.close()
 
 
