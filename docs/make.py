@@ -45,7 +45,7 @@ def walk(
     """All commands below a group, in the order of its help."""
     yield path, group
     context = click.Context(group)
-    names = list(COMMANDS) if group is torc else sorted(group.commands)
+    names = list(COMMANDS) if group is torc else sorted(group.list_commands(context))
     for name in names:
         command = group.get_command(context, name)
         assert command is not None

@@ -33,6 +33,8 @@ if torc sandbox up --dir "$cluster" --nodes 3 --cpus 4 --memory 4000 $install; t
     id=$(number_in "$created")
     say "Watch it to its end"
     in_cluster torc watch "$id" --poll-interval 2
+elif [ -n "$install" ]; then
+    exit 1 # as root nothing is missing: this cluster should have come up
 else
     say "No Slurm here: the same workflow runs on this machine alone"
     created=$(torc create "$spec")

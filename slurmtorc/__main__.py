@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    _open_standard_streams()
     from slurmtorc.cli import main as run  # noqa: PLC0415  --version and -m import little
 
     sys.exit(run())
+
+
+def _open_standard_streams() -> None:
+    """A process started without them gets its standard streams; no file may take their place."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115  for good
 
 
 if __name__ == "__main__":

@@ -106,10 +106,11 @@ class Store(Protocol):
     def create(self, draft: Draft) -> int:
         """Store a whole workflow, all or nothing; its id."""
 
-    def initialize(self, workflow_id: int) -> int:
+    def initialize(self, workflow_id: int, *, first: bool = False) -> int:
         """Begin a new run: link jobs by files and data, and make them blocked or ready.
 
-        Refused while jobs are pending or running. The new run id.
+        Refused while jobs are pending or running. The new run id. With `first`, a workflow that
+        has begun already stays as it is: of two that begin it at once, one does.
         """
 
     def cancel(self, workflow_id: int) -> int:
@@ -196,6 +197,12 @@ class Store(Protocol):
 
     def intend(self, intents: Sequence[Allocation]) -> list[Allocation]:
         """Record allocations before Slurm knows them; the same with their ids."""
+
+    def asking(self, allocation_id: int, stale_before: float) -> bool:
+        """Mark an intent as being asked for now; False if somebody does, or did, since then.
+
+        Of two that try at the same moment one is told True.
+        """
 
     def submitted(self, allocation_id: int, slurm_job_id: int) -> Allocation:
         """Slurm has accepted it: intended -> pending (or stays active, if a worker was faster)."""

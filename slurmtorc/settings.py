@@ -7,6 +7,7 @@ Keys of torc's own configuration that this program does not use are left alone.
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from dataclasses import dataclass, fields, replace
@@ -127,8 +128,9 @@ def _checked(settings: Settings) -> Settings:
         raise InvalidValue(f"format is {settings.format!r}", allowed="write table or json")
     for field in fields(settings):
         value = getattr(settings, field.name)
-        if isinstance(value, int | float) and value < 0:
-            raise InvalidValue(f"{field.name} is {value}", allowed="write a number of 0 or more")
+        if isinstance(value, int | float) and not 0 <= value < math.inf:
+            key = next((key for key, (name, _) in _KEYS.items() if name == field.name), field.name)
+            raise InvalidValue(f"{key} is {value}", allowed="write a number of 0 or more")
     if settings.slurm_rate == 0 or settings.slurm_burst == 0:
         raise InvalidValue("slurm.rate and slurm.burst must be more than 0")
     return settings

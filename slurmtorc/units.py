@@ -68,6 +68,9 @@ def format_memory(size: int) -> str:
     return str(size)
 
 
+_THREE_DIGITS = 99.5  # what rounds to three digits before the point
+
+
 def display_memory(size: float | None) -> str:
     """For people: three digits and a unit; '-' for unknown."""
     if size is None:
@@ -75,7 +78,8 @@ def display_memory(size: float | None) -> str:
     value = float(size)
     for unit in ("B", "KiB", "MiB", "GiB"):
         if value < KIB:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.3g} {unit}"
+            digits = ".0f" if unit == "B" or value >= _THREE_DIGITS else ".3g"
+            return f"{value:{digits}} {unit}"
         value /= KIB
     return f"{value:.4g} TiB"
 
@@ -86,7 +90,10 @@ def parse_duration(text: str) -> int:
     parts = {k: v for k, v in match.groupdict().items() if v and k != "time"} if match else {}
     if match is None or not parts or match["time"] == "T":
         raise InvalidValue(f"runtime {text!r} is not understood", allowed=_duration_hint(text))
-    return sum(int(count) * _DURATION_UNITS[unit] for unit, count in parts.items())
+    seconds = sum(int(count) * _DURATION_UNITS[unit] for unit, count in parts.items())
+    if seconds > _INT64_MAX:
+        raise InvalidValue(f"runtime {text!r} is more than any database holds")
+    return seconds
 
 
 def _duration_hint(text: str) -> str:

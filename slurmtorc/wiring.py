@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from slurmtorc.clock import SystemClock
@@ -12,10 +13,19 @@ from slurmtorc.clock import SystemClock
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from slurmtorc.model import Allocation, Habits, SlurmScheduler, Workflow
-    from slurmtorc.ports import Ledger, Script, Slurm, Steps, Store
+    from slurmtorc.model import (
+        Allocation,
+        ComputeNode,
+        Habits,
+        Job,
+        SlurmScheduler,
+        Workflow,
+    )
+    from slurmtorc.ports import Ledger, Order, Script, Slurm, Steps, Store
     from slurmtorc.schedule.submit import Submitter
     from slurmtorc.settings import Settings
+    from slurmtorc.watch.scripts import Scripts
+    from slurmtorc.watch.sweep import Fate, Traces
     from slurmtorc.worker.launch import LocalLauncher
     from slurmtorc.worker.node import Node
     from slurmtorc.worker.srun import SrunLauncher
@@ -37,8 +47,9 @@ def shown_url(settings: Settings) -> str:
     return shown_url(settings.url)
 
 
+@cache
 def slurm(settings: Settings) -> Slurm:
-    """The Slurm of this machine."""
+    """The Slurm of this machine: one for a process, so that all its commands count together."""
     from slurmtorc.slurm.cli import SlurmCli  # noqa: PLC0415
 
     return SlurmCli(settings, clock)
@@ -51,14 +62,14 @@ def ledger(settings: Settings) -> Ledger:
     return SlurmCli(settings, clock)
 
 
-def submitter(store: Store, port: Slurm, *, prefix: str = "") -> Submitter:
+def submitter(store: Store, port: Slurm, settings: Settings, *, prefix: str = "") -> Submitter:
     """Asks for allocations whose workers use this store; `prefix` begins their names in Slurm."""
     from slurmtorc.schedule.submit import Submitter  # noqa: PLC0415
 
     def script(workflow: Workflow, scheduler: SlurmScheduler, allocation: Allocation) -> Script:
         return allocation_script(store.url, workflow, scheduler, allocation, prefix=prefix)
 
-    return Submitter(store, port, clock, script)
+    return Submitter(store, port, clock, script, command_s=settings.slurm_timeout)
 
 
 def allocation_script(
@@ -134,3 +145,28 @@ def local_launcher(workflow: Workflow) -> LocalLauncher:
     config = workflow.resource_monitor_config or {}
     monitor = Monitor(interval=float(config.get("sample_interval_seconds") or 5))
     return LocalLauncher(clock, for_jobs(os.environ), monitor)
+
+
+def recovery_scripts(url: str) -> Scripts:
+    """Recovery scripts of jobs whose worker died, run on this machine."""
+    from slurmtorc.rules.retrying import Retry  # noqa: PLC0415
+    from slurmtorc.watch.scripts import Scripts  # noqa: PLC0415
+    from slurmtorc.worker.afterwards import script_order  # noqa: PLC0415
+    from slurmtorc.worker.launch import LocalLauncher  # noqa: PLC0415
+    from slurmtorc.worker.node import for_jobs  # noqa: PLC0415
+
+    def order(workflow: Workflow, fate: Fate) -> Order:
+        script = fate.next.script if isinstance(fate.next, Retry) else None
+        return script_order(
+            workflow, fate.node, fate.job, script=script or "", verdict=fate.verdict, url=url
+        )
+
+    return Scripts(LocalLauncher(clock, for_jobs(os.environ)), clock, order)
+
+
+def traces(workflow: Workflow, node: ComputeNode, job: Job) -> Traces:
+    """What an attempt has left in its files, as far as they can be seen from here."""
+    from slurmtorc.watch.sweep import Traces  # noqa: PLC0415
+    from slurmtorc.worker.afterwards import left_by  # noqa: PLC0415
+
+    return Traces(*left_by(workflow, node, job))

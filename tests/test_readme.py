@@ -88,3 +88,13 @@ def test_the_examples_run_here(tmp_path: Path) -> None:
                 cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_place_to_look_exists_and_holds_what_is_named() -> None:
+    rows = re.findall(r"^\| [^|]+\? \| (.+) \|$", README, re.MULTILINE)
+    places = [place for row in rows for place in re.findall(r"\]\((.+?)\)", row)]
+    assert len(places) >= 10
+    for place in places:
+        assert (ROOT / place).exists(), place
+    for place, name in re.findall(r"\]\((.+?\.py)\), `(\w+)`", README):
+        assert f"def {name}(" in (ROOT / place).read_text(), f"{place} has no {name}"

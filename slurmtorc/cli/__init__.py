@@ -118,13 +118,24 @@ def _explained(error: Exception, state: State) -> int:
     if isinstance(error, TorcError):
         from slurmtorc.cli.faults import show
 
-        if not show(error, as_json=state.as_json):
+        if not show(error, as_json=_wants_json(state)):
             _say(str(error))
         return error.exit_code
     if os.environ.get("TORC_DEBUG"):
         raise error
+    if isinstance(error, OSError):  # standard output on a full disk, and the like
+        _say(str(error))
+        return 1
     _say(f"internal error: {type(error).__name__}: {error} (TORC_DEBUG=1 shows where)")
     return 1
+
+
+def _wants_json(state: State) -> bool:
+    """Whether an error is told as JSON; not if the configuration itself is at fault."""
+    try:
+        return state.as_json
+    except TorcError:
+        return False
 
 
 def _say(message: str) -> None:

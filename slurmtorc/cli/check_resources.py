@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json, emit_table
 from slurmtorc.model import JobStatus
@@ -25,8 +25,8 @@ _FAILED = (JobStatus.FAILED, JobStatus.TERMINATED, JobStatus.PENDING_FAILED)
 
 
 @click.command("check-resources", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
-@click.option("-r", "--run-id", type=int, help="A run; else the newest.")
+@click.argument("workflow_id", type=ID)
+@click.option("-r", "--run-id", type=ID, help="A run; else the newest.")
 @click.option("--include-failed", is_flag=True, help="Attempts that did not succeed, too.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Attempts within their limits, too.")
 @click.option(

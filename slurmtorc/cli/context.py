@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from slurmtorc.ports import Store
     from slurmtorc.settings import Settings
@@ -82,13 +82,18 @@ SHARED_OPTIONS = (
 )
 
 
-_AT_LEAST = click.IntRange
+_LARGEST = 2**63 - 1
+ID = click.IntRange(1, _LARGEST)
+"""An id of anything in a store."""
+
 _PAGE_OPTIONS = (
+    click.option("-l", "--limit", type=ID, default=10_000, show_default=True, help="Most rows."),
     click.option(
-        "-l", "--limit", type=_AT_LEAST(1), default=10_000, show_default=True, help="Most rows."
-    ),
-    click.option(
-        "--offset", type=_AT_LEAST(0), default=0, show_default=True, help="Rows to pass over."
+        "--offset",
+        type=click.IntRange(0, _LARGEST),
+        default=0,
+        show_default=True,
+        help="Rows to pass over.",
     ),
     click.option("--sort-by", default="id", show_default=True, help="A field of the records."),
     click.option("--reverse-sort", is_flag=True, help="The last first."),
@@ -106,9 +111,18 @@ def paged(command: Callable[..., object]) -> Callable[..., object]:
 
         return command(*args, page=Page(offset, limit, sort_by, reverse_sort), **values)
 
-    for option in reversed(_PAGE_OPTIONS):
-        with_page = option(with_page)
-    return with_page
+    return with_options(_PAGE_OPTIONS)(with_page)
+
+
+def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    """All these options, in this order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 class TorcCommand(click.Command):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json
 from slurmtorc.errors import UsageError
 
@@ -26,9 +26,9 @@ TAIL_LINES = 10
 
 
 @click.command("explain", cls=TorcCommand)
-@click.argument("workflow_id", type=int, required=False)
+@click.argument("workflow_id", type=ID, required=False)
 @click.argument("job", metavar="[JOB]", required=False)
-@click.option("-j", "--job-id", type=int, help="A job by its id, where its name is not at hand.")
+@click.option("-j", "--job-id", type=ID, help="A job by its id, where its name is not at hand.")
 @pass_state
 def explain(state: State, workflow_id: int | None, job: str | None, job_id: int | None) -> None:
     """Why a job is not running, or what a workflow still needs.

@@ -17,14 +17,29 @@ def show(error: TorcError, *, as_json: bool) -> bool:
     """Show an error that needs more than its one line; False if the line is all of it."""
     if not isinstance(error, SpecError):
         return False
+    faults = _placed(error)
     if as_json:
         from slurmtorc.cli.render import emit_json
 
-        emit_json(report(error.source, error.faults))
-    for line in lines(error.source, error.faults):
+        emit_json(report(error.source, faults))
+    for line in lines(error.source, faults):
         click.echo(line, err=True)
     print(f"torc: error: {error}", file=sys.stderr)  # noqa: T201  as cli/__init__ says errors
     return True
+
+
+def _placed(error: SpecError) -> list[Fault]:
+    """The faults with their places, also those found after the file had been read."""
+    if any(fault.line is not None for fault in error.faults) or error.source == "-":
+        return error.faults
+    if not any(fault.path for fault in error.faults):
+        return error.faults
+    from slurmtorc.spec import placed, read
+
+    try:
+        return placed(list(error.faults), read(error.source))
+    except TorcError:  # the file has changed, or was none
+        return error.faults
 
 
 def lines(source: str, faults: Iterable[Fault]) -> Iterable[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcGroup, paged, pass_state
+from slurmtorc.cli.context import ID, State, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
 from slurmtorc.cli.resets import classify
 from slurmtorc.errors import Conflict, NotFound
@@ -30,7 +30,7 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option("-s", "--status", type=STATUS_WORDS, multiple=True, help="Only these; repeatable.")
 @paged
 @pass_state
@@ -59,7 +59,7 @@ _LISTING = Listing("Jobs", "jobs", _COLUMNS, _row)
 
 
 @jobs.command("get")
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=ID)
 @pass_state
 def get(state: State, job_id: int) -> None:
     """Show one job, and which jobs it waits for.
@@ -74,7 +74,7 @@ def get(state: State, job_id: int) -> None:
 
 
 @jobs.command("logs")
-@click.argument("job_id", type=int)
+@click.argument("job_id", type=ID)
 @click.option("--stderr", "which", flag_value="stderr", help="Standard error instead.")
 @click.option(
     "--stdout",
@@ -106,14 +106,17 @@ def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool)
 
 
 def _ended(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio]:
-    """An attempt with a result, the last one if none is named, and where it wrote."""
+    """An attempt with a result, the last one if none is named, and where it wrote.
+
+    One that ended after its job had been canceled, or given to another worker, counts too.
+    """
     from slurmtorc.model import Job, Result
     from slurmtorc.ports import Page
     from slurmtorc.worker.paths import Stdio
 
     where = {} if attempt is None else {"attempt_id": attempt}
     last = Page(limit=1, reverse_sort=True)
-    found = state.store.rows(Result, last, job_id=job_id, superseded=False, **where).items
+    found = state.store.rows(Result, last, job_id=job_id, **where).items
     if not found:
         job = state.store.get(Job, job_id)
         which = "no attempt" if attempt is None else f"no attempt {attempt}"

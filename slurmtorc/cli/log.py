@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 _LINE = "%(asctime)s %(levelname)s %(message)s"
 
 
+class _Patient(logging.FileHandler):
+    """A log on a full disk loses lines; it must not fill the terminal instead."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's name
+        """Leave the line out."""
+
+
 def log_to(path: Path | None) -> None:
     """Write this program's log to a file, or to stderr."""
     if path is None:
@@ -19,7 +26,7 @@ def log_to(path: Path | None) -> None:
         handler.setFormatter(logging.Formatter(_LINE, datefmt="%H:%M:%S"))
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, delay=True)
+        handler = _Patient(path, delay=True)
         handler.setFormatter(logging.Formatter(_LINE))
     logger = logging.getLogger("slurmtorc")
     logger.addHandler(handler)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, TorcGroup, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, TorcGroup, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json
 from slurmtorc.errors import NotFound
@@ -25,7 +25,7 @@ def logs() -> None:
 
 @logs.command("analyze")
 @click.argument("path_or_id", metavar="PATH|WORKFLOW_ID")
-@click.option("-w", "--workflow-id", type=int, help="Only the files of this workflow.")
+@click.option("-w", "--workflow-id", type=ID, help="Only the files of this workflow.")
 @click.option("--errors-only", is_flag=True, help="Leave warnings out.")
 @pass_state
 def analyze(state: State, path_or_id: str, workflow_id: int | None, errors_only: bool) -> None:
@@ -59,7 +59,7 @@ def analyze(state: State, path_or_id: str, workflow_id: int | None, errors_only:
 
 @click.command("parse-logs", cls=TorcCommand)
 @click.argument("where", metavar="WORKFLOW_ID|DIRECTORY")
-@click.option("-w", "--workflow-id", type=int, help="Of a directory, only this workflow's files.")
+@click.option("-w", "--workflow-id", type=ID, help="Of a directory, only this workflow's files.")
 @click.option("--errors-only", is_flag=True, help="Leave warnings out.")
 @pass_state
 def parse_logs(state: State, where: str, workflow_id: int | None, errors_only: bool) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from slurmtorc.cli.render import note
+from slurmtorc.errors import StoreUnavailable
 from slurmtorc.model import COMPLETE, JobStatus
 
 if TYPE_CHECKING:
@@ -45,13 +46,23 @@ class Follower:
         self.display = display
         self._gap = LIVE_S if isinstance(display, Live) else PLAIN_S
         self._next = 0.0
+        self._trouble: str | None = None
 
-    def update(self) -> None:
-        """Show the progress, if the last time is long enough ago."""
+    def update(self, trouble: str | None = None, *, final: bool = False) -> None:
+        """Show the progress, if the last time is long enough ago; and a new trouble at once.
+
+        A store that does not answer now is no reason to end: the worker goes on as well.
+        """
         now = time.monotonic()
-        if now >= self._next:
+        if now >= self._next or final:
             self._next = now + self._gap
-            self.display.show(self.store.progress(self.workflow_id))
+            try:
+                self.display.show(self.store.progress(self.workflow_id))
+            except StoreUnavailable as error:
+                trouble = trouble or str(error)
+        if trouble != self._trouble:
+            self._trouble = trouble
+            note(f"The store: {trouble}; jobs go on" if trouble else "The store answers again")
 
 
 def display_for(title: str) -> Display:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcGroup, paged, pass_state
+from slurmtorc.cli.context import ID, State, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.errors import UsageError
 from slurmtorc.model import TERMINAL, AllocationStatus, JobStatus
@@ -31,12 +31,12 @@ def results() -> None:
 
 
 @results.command("list")
-@click.argument("workflow_id", type=int)
-@click.option("-j", "--job-id", type=int, help="Of one job.")
-@click.option("-r", "--run-id", type=int, help="Of one run; else the newest.")
+@click.argument("workflow_id", type=ID)
+@click.option("-j", "--job-id", type=ID, help="Of one job.")
+@click.option("-r", "--run-id", type=ID, help="Of one run; else the newest.")
 @click.option("--all-runs", is_flag=True, help="Of all runs.")
 @click.option("-s", "--status", type=_STATUS_WORDS, multiple=True, help="Only these; repeatable.")
-@click.option("--compute-node", type=int, metavar="ID", help="Only what this worker ran.")
+@click.option("--compute-node", type=ID, metavar="ID", help="Only what this worker ran.")
 @click.option("--return-code", type=int, help="Only attempts that ended with it.")
 @click.option("--failed", is_flag=True, help="Only those that did not succeed.")
 @click.option("--all", "everything", is_flag=True, help="Superseded reports too.")
@@ -140,7 +140,7 @@ def allocations() -> None:
 
 
 @allocations.command("list")
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option(
     "--status", type=click.Choice([s.value for s in AllocationStatus]), help="Only these."
 )
@@ -178,7 +178,7 @@ _ALLOCATIONS = Listing("Allocations", "scheduled_compute_nodes", _ALLOCATION, _a
 
 
 @allocations.command("get")
-@click.argument("allocation_id", type=int)
+@click.argument("allocation_id", type=ID)
 @pass_state
 def get_allocation(state: State, allocation_id: int) -> None:
     """Show one allocation.

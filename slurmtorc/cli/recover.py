@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict
 
@@ -21,7 +21,7 @@ _AT_LEAST_ONE = click.FloatRange(min=1.0)
 
 
 @click.command("recover", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option("--dry-run", is_flag=True, help="Print what would be done; change nothing.")
 @click.option(
     "--memory-multiplier",
@@ -172,12 +172,10 @@ def _show(plan: RecoveryPlan) -> None:
 
 
 def _carried_out(state: State, port: Slurm, plan: RecoveryPlan) -> int:
-    from slurmtorc.cli.submit import make_log_folder
     from slurmtorc.watch.recover import Hands, carry_out
     from slurmtorc.wiring import submitter
 
-    make_log_folder(plan.workflow, plan.means.output_dir)
-    outcome = carry_out(Hands(state.store, submitter(state.store, port)), plan)
+    outcome = carry_out(Hands(state.store, submitter(state.store, port, state.settings)), plan)
     _report(state, plan, outcome)
     return 0 if outcome.submitted or outcome.open or not outcome.refused else 1
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json, emit_table, note
 from slurmtorc.errors import Conflict, UsageError
@@ -27,10 +27,10 @@ _FAILED = sorted(UNSUCCESSFUL | {JobStatus.PENDING_FAILED})
 
 
 @click.command("classify", cls=TorcCommand)
-@click.argument("job_ids", metavar="[JOB_ID]...", type=int, nargs=-1)
+@click.argument("job_ids", metavar="[JOB_ID]...", type=ID, nargs=-1)
 @click.argument("decision", metavar="retry|fail", type=click.Choice(["retry", "fail"]))
 @click.option(
-    "-w", "--workflow", "workflow_id", type=int, metavar="ID", help="All such jobs of a workflow."
+    "-w", "--workflow", "workflow_id", type=ID, metavar="ID", help="All such jobs of a workflow."
 )
 @pass_state
 def classify(
@@ -111,7 +111,7 @@ def _jobs(count: int) -> str:
 
 
 @click.command("reset-status", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option(
     "--failed-only",
     is_flag=True,

@@ -31,22 +31,26 @@ CANCELED = 4
 SIGNAL_BASE = 128
 
 
+MOST = 1_000_000
+"""More CPUs, GPUs or processes than any node has."""
+
+
 @click.command("run", cls=TorcCommand)
 @click.argument("workflow", metavar="FILE|ID")
 @click.option(
     "--max-parallel-jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, MOST),
     metavar="N",
     help="Run N jobs at a time, whatever they need. Without it, jobs are packed by "
     "CPUs, memory and GPUs.",
 )
-@click.option("--num-cpus", type=click.IntRange(min=1), help="CPUs jobs may use.  [default: all]")
+@click.option("--num-cpus", type=click.IntRange(1, MOST), help="CPUs jobs may use.  [default: all]")
 @click.option(
     "--memory-gb",
     type=click.FloatRange(min=0, min_open=True),
     help="Memory jobs may use, in GiB.  [default: all]",
 )
-@click.option("--num-gpus", type=click.IntRange(min=0), help="GPUs jobs may use.  [default: all]")
+@click.option("--num-gpus", type=click.IntRange(0, MOST), help="GPUs jobs may use.  [default: all]")
 @click.option(
     "-o", "--output-dir", metavar="DIR", help="Where jobs' output goes.  [default: torc_output]"
 )
@@ -68,9 +72,9 @@ def run(
 ) -> int:
     """Run a workflow on this machine, to its end.
 
-    FILE is a workflow file (YAML, JSON, JSON5, TOML or KDL; - for standard input); ID is a
-    workflow in the store, which goes on where it was left. Ctrl-C stops cleanly: running jobs
-    end and go back to the queue; a second Ctrl-C kills them.
+    FILE is a workflow file (YAML, JSON, JSON5, TOML or KDL; - reads YAML or JSON from standard
+    input); ID is a workflow in the store, which goes on where it was left. Ctrl-C stops cleanly:
+    running jobs end and go back to the queue; a second Ctrl-C kills them.
 
     Exit status: 0 when the workflow ran to its end (jobs may have failed: see --fail-on-error),
     3 when jobs are left that cannot run here, 4 when it was canceled, 130 after Ctrl-C.
@@ -102,12 +106,14 @@ def _node(state: State) -> Node:
     if settings.memory_gb is not None:
         node = replace(node, memory_bytes=int(settings.memory_gb * 1024**3))
     if settings.num_gpus is not None:
-        node = replace(node, gpus=(node.gpus + _numbers(settings.num_gpus))[: settings.num_gpus])
+        node = replace(node, gpus=_devices(node.gpus, settings.num_gpus))
     return node
 
 
-def _numbers(count: int) -> tuple[str, ...]:
-    return tuple(str(i) for i in range(count))
+def _devices(there: tuple[str, ...], count: int) -> tuple[str, ...]:
+    """So many devices: those there are, then numbers that none of them has."""
+    numbers = (str(i) for i in range(count + len(there)))
+    return tuple(dict.fromkeys((*there, *numbers)))[:count]
 
 
 # ── the workflow ─────────────────────────────────────────────────────────────
@@ -142,7 +148,7 @@ def _waits_for_a_new_run(store: Store, workflow_id: int) -> bool:
 
 
 def _created(state: State, name: str, node: Node, *, ignore_missing: bool) -> int:
-    from slurmtorc.schedule.begin import refuse_misfits, refuse_missing_inputs
+    from slurmtorc.schedule.begin import make_folder, refuse_misfits, refuse_missing_inputs
     from slurmtorc.worker.employ import whole
 
     draft = read_draft(name)
@@ -150,14 +156,18 @@ def _created(state: State, name: str, node: Node, *, ignore_missing: bool) -> in
         refuse_misfits(draft, whole(node), name, "this machine")
     if not ignore_missing:
         refuse_missing_inputs(draft, os.getcwd(), name)  # noqa: PTH109
+    make_folder(os.path.abspath(state.settings.output_dir))  # noqa: PTH100  resolve follows links
     workflow_id = state.open_store(create=True).create(draft)
     note(f"Created workflow {workflow_id}")
     return workflow_id
 
 
+_LONGEST_ID = 19  # digits of what 64 bits hold
+
+
 def is_id(name: str) -> bool:
     """Whether a FILE|ID argument is an id: a number that is no file's name."""
-    return name.isdecimal() and not Path(name).exists()
+    return name.isdecimal() and len(name) < _LONGEST_ID and not Path(name).exists()
 
 
 def read_draft(name: str) -> Draft:
@@ -236,17 +246,17 @@ def _drive(state: State, worker: Worker) -> int | None:
         follower = Follower(state.store, workflow.id, display)
 
         def rest(seconds: float) -> None:
-            follower.update()
+            follower.update(worker.trouble)
             worker.ports.launcher.wait(seconds)
 
         work(worker, rest)
-        display.show(state.store.progress(workflow.id))
+        follower.update(final=True)
     return caught[0] if caught else None
 
 
 @contextlib.contextmanager
 def _signals(worker: Worker) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM stop the worker cleanly; a second one kills its jobs."""
+    """SIGINT, SIGTERM and SIGHUP stop the worker cleanly; a second one kills its jobs."""
     caught: list[int] = []
 
     def handle(number: int, _frame: object) -> None:
@@ -255,7 +265,9 @@ def _signals(worker: Worker) -> Iterator[list[int]]:
         if len(caught) == 1:
             note("\nStopping: running jobs end and go back to the queue (again: kill them)")
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it goes on
+        numbers.append(signal.SIGHUP)
     before = [signal.signal(number, handle) for number in numbers]
     try:
         yield caught

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, emit_table, note
 from slurmtorc.errors import Conflict, SubmissionRefused, UsageError
 
@@ -35,7 +35,7 @@ def _ids(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tup
 
 
 @click.command("regenerate", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option("--submit", is_flag=True, help="Ask Slurm for the allocations.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the scripts; change nothing.")
 @click.option("-a", "--account", help="The account to charge.  [default: the workflow's]")
@@ -142,17 +142,15 @@ def _included(
 
 def _carry_out(state: State, plan: Regeneration, *, submit: bool) -> None:
     """Record the plan; ask for what is needed now."""
-    from slurmtorc.cli.submit import make_log_folder
     from slurmtorc.schedule.regenerate import ask, record
     from slurmtorc.wiring import slurm, submitter
 
     store = state.store
     if submit:
-        make_log_folder(plan.workflow, plan.output_dir)
         _warn_of_active(store, plan)
     with store.together(durable=True):
         asked = record(store, plan, intend=submit)
-    outcome = ask(submitter(store, slurm(state.settings)), plan.workflow, asked)
+    outcome = ask(submitter(store, slurm(state.settings), state.settings), plan.workflow, asked)
     if state.as_json:
         emit_json(_as_json(store, plan, outcome, submit=submit))
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, paged, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, paged, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import Listing, emit_json, emit_rows, emit_table, note
 from slurmtorc.errors import Conflict
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command("sacct", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option(
     "-o", "--output-dir", type=click.Path(file_okay=False), help="Where --save-json writes."
 )
@@ -149,9 +149,9 @@ def _cells(entry: UsageEntry) -> tuple[object, ...]:
 
 
 @click.command("stats", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
-@click.option("-j", "--job-id", type=int, help="Of one job.")
-@click.option("-r", "--run-id", type=int, help="Of one run.")
+@click.argument("workflow_id", type=ID)
+@click.option("-j", "--job-id", type=ID, help="Of one job.")
+@click.option("-r", "--run-id", type=ID, help="Of one run.")
 @click.option("-a", "--attempt-id", type=int, help="Of one attempt.")
 @paged
 @pass_state

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, plain
 from slurmtorc.cli.slurm_nodes import OUTPUT_DIR, begun, complain
 from slurmtorc.errors import Conflict, UsageError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("schedule-nodes", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @click.option("--scheduler-config-id", type=int, help="The scheduler; needed if there are several.")
 @click.option(
     "-n",
@@ -63,7 +63,6 @@ def schedule_nodes(
     Example: torc slurm schedule-nodes 7 --scheduler-config-id 3 -n 2
     """
     from slurmtorc.cli.run import refuse_closed
-    from slurmtorc.cli.submit import make_log_folder
     from slurmtorc.model import Workflow
     from slurmtorc.schedule.regenerate import ask
     from slurmtorc.wiring import slurm, submitter
@@ -80,8 +79,7 @@ def schedule_nodes(
         return
     port = slurm(state.settings)
     begun(store, workflow_id)
-    make_log_folder(workflow, state.settings.output_dir)
-    asks = submitter(store, port, prefix=job_prefix)
+    asks = submitter(store, port, state.settings, prefix=job_prefix)
     recorded = [(scheduler, intent) for intent in store.intend(intents)]
     _report(state, workflow, ask(asks, workflow, recorded))
 

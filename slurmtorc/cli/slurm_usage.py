@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json, emit_table, note
 from slurmtorc.cli.slurm_reports import accounted, known_to_slurm
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("usage", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def usage(state: State, workflow_id: int) -> None:
     """Node time and CPU time of the allocations, and what jobs had of it.

@@ -75,9 +75,10 @@ def schema() -> None:
     "--to",
     "form",
     type=click.Choice(FORMATS),
-    help="The format to write.  [default: that of FILE; YAML for standard input]",
+    help="The format to write.  [default: JSON with -f json, else that of FILE]",
 )
-def expand(file: str, form: str | None) -> None:
+@pass_state
+def expand(state: State, file: str, form: str | None) -> None:
     """Print a workflow file without parameters.
 
     One entry for each copy, names instead of patterns, paths instead of templates. The result is a
@@ -88,7 +89,7 @@ def expand(file: str, form: str | None) -> None:
     from slurmtorc import spec as specs
 
     source = specs.read(file)
-    own = "yaml" if file == "-" else source.format
+    own = "json" if state.as_json else "yaml" if file == "-" else source.format
     click.echo(specs.write(specs.expand(source), form or own), nl=False)
 
 

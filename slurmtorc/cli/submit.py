@@ -11,7 +11,7 @@ import click
 from slurmtorc.cli.context import State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, emit_table, note, plain
 from slurmtorc.cli.run import is_id, read_draft, refuse_closed
-from slurmtorc.errors import Conflict, SpecError, SubmissionRefused, UsageError
+from slurmtorc.errors import Conflict, SlurmUnavailable, SpecError, SubmissionRefused, UsageError
 
 if TYPE_CHECKING:
     from slurmtorc.model import Draft, Workflow
@@ -77,58 +77,52 @@ def _submit_existing(state: State, port: Slurm, workflow_id: int, *, ignore_miss
     refuse_closed(workflow)
     if not workflow.run_id:
         workflow = begin(state.store, workflow_id, ignore_missing=ignore_missing)
-    asks = submitter(state.store, port)
+    asks = submitter(state.store, port, state.settings)
     outcome = asks.act(workflow, state.settings.output_dir)
-    outcome.add(asks.settle(workflow.id))
     if not (outcome.submitted or outcome.refused or outcome.open):
         raise Conflict(
             f"workflow {workflow_id} has no schedule_nodes action to execute now; "
             f"see `torc allocations list {workflow_id}` and `torc status {workflow_id}`"
         )
-    _report(state, workflow, outcome)
+    _report(state, workflow, outcome, "Submitted")
 
 
 def _submit_new(
     state: State, port: Slurm, draft: Draft, name: str, *, ignore_missing: bool
 ) -> None:
     """Create, initialize, submit. If Slurm refuses everything, nothing of it is left."""
-    from slurmtorc.schedule.begin import begin, refuse_missing_inputs
+    from slurmtorc.schedule.begin import begin, make_folder, refuse_missing_inputs
     from slurmtorc.wiring import submitter
 
     if not ignore_missing:
         refuse_missing_inputs(draft, os.getcwd(), name)  # noqa: PTH109
+    port.site()  # a Slurm that does not answer says so before anything is created
+    make_folder(os.path.abspath(state.settings.output_dir))  # noqa: PTH100  resolve follows links
     store = state.open_store(create=True)
     workflow = begin(store, store.create(draft), ignore_missing=ignore_missing)
-    make_log_folder(workflow, state.settings.output_dir)
-    outcome = submitter(store, port).act(workflow, state.settings.output_dir)
+    outcome = submitter(store, port, state.settings).act(workflow, state.settings.output_dir)
     if outcome.refused and not outcome.submitted and not outcome.open:
         store.delete_workflow(workflow.id)
         raise SubmissionRefused(f"{outcome.refused[0][1]} (nothing was created)")
-    _report(state, workflow, outcome)
+    _report(state, workflow, outcome, "Created")
 
 
-def make_log_folder(workflow: Workflow, output_dir: str) -> None:
-    """Slurm writes its log there, and fails the allocation if the folder is missing."""
-    from slurmtorc.schedule.submit import directory_of
-
-    folder = os.path.join(directory_of(workflow), output_dir)  # noqa: PTH118
-    try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    except OSError as error:
-        raise Conflict(f"the output folder {folder} cannot be made: {error.strerror}") from error
-
-
-def _report(state: State, workflow: Workflow, outcome: Outcome) -> None:
+def _report(state: State, workflow: Workflow, outcome: Outcome, verb: str) -> None:
     if state.as_json:
         emit_json(_as_json(workflow, outcome))
     else:
         ids = ", ".join(str(a.scheduler_id) for a in outcome.submitted) or "none"
-        click.echo(f"Created workflow {workflow.id} ({workflow.name}); Slurm jobs: {ids}")
+        click.echo(f"{verb} workflow {workflow.id} ({workflow.name}); Slurm jobs: {ids}")
         click.echo(f"Follow it with: torc watch {workflow.id}")
     for allocation, reason in (*outcome.refused, *outcome.open):
         note(f"torc: warning: allocation {allocation.id}: {reason}")
     if outcome.refused and not outcome.submitted:
         raise SubmissionRefused(f"workflow {workflow.id}: Slurm refused every allocation")
+    if outcome.open and not outcome.submitted:
+        raise SlurmUnavailable(
+            f"workflow {workflow.id} is stored, and nothing is submitted yet; "
+            f"go on with: torc submit {workflow.id}"
+        )
 
 
 def _as_json(workflow: Workflow, outcome: Outcome) -> dict[str, Any]:

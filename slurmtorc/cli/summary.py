@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slurmtorc.cli.render import console, emit_json, note
-from slurmtorc.model import Job, JobStatus, Result, Workflow
+from slurmtorc.model import (
+    Allocation,
+    AllocationStatus,
+    ComputeNode,
+    Job,
+    JobStatus,
+    Result,
+    Workflow,
+)
 from slurmtorc.ports import Page
 from slurmtorc.units import display_seconds
 
@@ -48,10 +56,21 @@ def summary(store: Store, progress: Progress) -> dict[str, Any]:
         "run_id": workflow.run_id,
         "total_jobs": progress.total,
         "jobs_by_status": {s.word: progress.counts.get(s, 0) for s in JobStatus},
+        "active_compute_nodes": _count(store, ComputeNode, workflow.id, is_active=True),
+        "active_scheduled_nodes": _allocations(store, workflow.id, AllocationStatus.ACTIVE),
+        "pending_scheduled_nodes": _allocations(store, workflow.id, AllocationStatus.PENDING),
         "is_complete": progress.is_complete,
         "is_canceled": progress.is_canceled,
         "failures": [_failure(result) for result in failures(store, workflow.id)],
     }
+
+
+def _allocations(store: Store, workflow_id: int, status: AllocationStatus) -> int:
+    return _count(store, Allocation, workflow_id, status=status)
+
+
+def _count(store: Store, kind: type[Any], workflow_id: int, **where: Any) -> int:
+    return store.rows(kind, Page(limit=1), workflow_id=workflow_id, **where).total_count
 
 
 def failures(store: Store, workflow_id: int) -> list[Result]:
@@ -83,7 +102,8 @@ def _table(store: Store, progress: Progress) -> None:
     from rich.text import Text
 
     workflow = store.get(Workflow, progress.workflow_id)
-    click.echo(f"\nWorkflow {workflow.id} ({workflow.name}), run {workflow.run_id}")
+    state = ", canceled" if progress.is_canceled else ""
+    click.echo(f"\nWorkflow {workflow.id} ({workflow.name}), run {workflow.run_id}{state}")
     table = Table()
     table.add_column("Status")
     table.add_column("Jobs", justify="right")
@@ -93,6 +113,26 @@ def _table(store: Store, progress: Progress) -> None:
     table.add_section()
     table.add_row("total", str(progress.total))
     console().print(table)
+    if line := _there(store, workflow.id):
+        click.echo(line)
+
+
+def _there(store: Store, workflow_id: int) -> str:
+    """'Allocations: 2 active, 1 pending. Workers: 3.', or nothing for a workflow without any."""
+    counted = {
+        status.value: _allocations(store, workflow_id, status)
+        for status in AllocationStatus
+        if status is not AllocationStatus.COMPLETE
+    }
+    allocations = ", ".join(f"{count} {word}" for word, count in counted.items() if count)
+    workers = _count(store, ComputeNode, workflow_id, is_active=True)
+    parts = {"Allocations": allocations, "Workers": str(workers) if workers else ""}
+    return " ".join(f"{name}: {value}." for name, value in parts.items() if value)
+
+
+def _visible(line: str) -> str:
+    """A line of somebody's output, without what would move the cursor or change colours."""
+    return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def _failures(store: Store, workflow_id: int) -> None:
@@ -105,7 +145,7 @@ def _failures(store: Store, workflow_id: int) -> None:
         if result.stderr_path:
             click.echo(f"  log: {result.stderr_path}")
         for line in (result.stderr_tail or "").splitlines()[-TAIL_LINES:]:
-            click.echo(f"  | {line}")
+            click.echo(f"  | {_visible(line)}")
     progress = store.progress(workflow_id)
     others = sum(progress.counts.get(s, 0) for s in (JobStatus.FAILED, JobStatus.TERMINATED))
     if others > len(found):

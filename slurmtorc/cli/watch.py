@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state, with_options
 from slurmtorc.cli.log import log_to
 from slurmtorc.cli.render import note
 from slurmtorc.errors import UsageError
@@ -78,15 +78,9 @@ _OPTIONS = (
 )  # fmt: skip
 
 
-def _with_options(command: Callable[..., object]) -> Callable[..., object]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 @click.command("watch", cls=TorcCommand)
 @click.argument("workflow_ids", metavar="[WORKFLOW_ID]...", type=ID, nargs=-1)
-@_with_options
+@with_options(_OPTIONS)
 @pass_state
 def watch(state: State, workflow_ids: tuple[int, ...], **given: Any) -> int:
     """Follow workflows' jobs and allocations until the end.
@@ -126,9 +120,7 @@ def _chosen(state: State, ids: Sequence[int], *, everything: bool) -> list[Workf
     if ids:
         return [state.store.get(Workflow, number) for number in dict.fromkeys(ids)]
     begun = state.store.rows(Workflow, EVERYTHING, is_archived=False, is_canceled=False).items
-    return [
-        one for one in begun if one.run_id and not state.store.outlook(one.id).is_complete
-    ]
+    return [one for one in begun if one.run_id and not state.store.outlook(one.id).is_complete]
 
 
 # ── how ──────────────────────────────────────────────────────────────────────
@@ -205,9 +197,9 @@ def _followed(
     if status is not None:
         return status
     ended = following.ended
-    if not (conduct.once or conduct.dry_run):
+    if not (conduct.once or conduct.dry_run or state.as_json):
         for number, stop in ended.items():
-            emit_summary(state.store, number, as_json=False, stderr=state.as_json)
+            emit_summary(state.store, number, as_json=False)
             note(f"Workflow {number}: {stop.reason}.")
     return max((stop.exit_code for stop in ended.values()), default=0)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.log import log_to
 from slurmtorc.errors import SlurmError
 
@@ -30,7 +30,7 @@ MAX_STAGGER_S = 3.0
 
 
 @click.command("worker", cls=TorcCommand)
-@click.argument("allocation_id", type=int)
+@click.argument("allocation_id", type=ID)
 @pass_state
 def worker(state: State, allocation_id: int) -> None:
     """Work in an allocation (started by the batch script).
@@ -153,7 +153,7 @@ def _with_end(state: State, node: Node, allocation: Allocation) -> Node:
         return node
     try:
         entry = slurm(state.settings).look([node.slurm_job_id]).get(node.slurm_job_id)
-        if entry is not None:
+        if entry is not None and entry.end_time is not None:
             return replace(node, end_time=entry.end_time)
     except SlurmError as error:
         log.warning("Slurm does not say when the allocation ends: %s", error)
@@ -171,10 +171,11 @@ def _actor(state: State, workflow: Workflow, allocation: Allocation) -> Callable
 
     if shutil.which("sbatch") is None:
         return None
-    asks = submitter(state.store, slurm(state.settings))
+    asks = submitter(state.store, slurm(state.settings), state.settings)
 
     def act() -> None:
-        tell(asks.act(workflow, allocation.output_dir, None))
+        # One at a time, and no waiting: the jobs of this worker must not wait for Slurm.
+        tell(asks.act(workflow, allocation.output_dir, limit=1, patient=False))
 
     return act
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slurmtorc.cli.check_resources import check_resources
-from slurmtorc.cli.context import State, TorcCommand, TorcGroup, paged, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import reset_status
 
@@ -40,7 +40,7 @@ def create(state: State, file: str) -> None:
 
 
 @click.command("status", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def status(state: State, workflow_id: int) -> None:
     """How far a workflow is.
@@ -55,7 +55,7 @@ def status(state: State, workflow_id: int) -> None:
 
 
 @click.command("cancel", cls=TorcCommand)
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def cancel(state: State, workflow_id: int) -> None:
     """Cancel a workflow and its Slurm allocations.
@@ -130,7 +130,7 @@ _LISTING = Listing("Workflows", "workflows", _COLUMNS, _row)
 
 
 @workflows.command("get")
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def get(state: State, workflow_id: int) -> None:
     """Show one workflow.
@@ -144,7 +144,7 @@ def get(state: State, workflow_id: int) -> None:
 
 
 @workflows.command("is-complete")
-@click.argument("workflow_id", type=int)
+@click.argument("workflow_id", type=ID)
 @pass_state
 def is_complete(state: State, workflow_id: int) -> int:
     """Whether nothing more will happen; exit 0 if so, 1 if not.
@@ -160,21 +160,25 @@ def is_complete(state: State, workflow_id: int) -> int:
 
 
 @workflows.command("delete")
-@click.argument("workflow_ids", type=int, nargs=-1, required=True)
+@click.argument("workflow_ids", type=ID, nargs=-1, required=True)
 @click.option("--no-prompts", is_flag=True, help="Do not ask.")
 @pass_state
 def delete(state: State, workflow_ids: tuple[int, ...], no_prompts: bool) -> int:
-    """Delete workflows with everything of them. Output files stay.
+    """Delete workflows with everything of them, or none of them. Output files stay.
+
+    It asks first, except with --no-prompts or -f json.
 
     Example: torc workflows delete 7 8 --no-prompts
     """
     for workflow_id in workflow_ids:
         state.store.progress(workflow_id)  # an unknown id is an error before anything is deleted
     listed = ", ".join(map(str, workflow_ids))
-    if not no_prompts and not click.confirm(f"Delete workflows {listed}?", err=True):
+    ask = not no_prompts and not state.as_json
+    if ask and not click.confirm(f"Delete workflows {listed}?", err=True):
         return 0
-    for workflow_id in workflow_ids:
-        state.store.delete_workflow(workflow_id)
+    with state.store.together():
+        for workflow_id in workflow_ids:
+            state.store.delete_workflow(workflow_id)
     if state.as_json:
         emit_json([{"id": workflow_id, "deleted": True} for workflow_id in workflow_ids])
     else:

@@ -214,6 +214,8 @@ class Allocation:
     max_parallel_jobs: int | None = None
     output_dir: str = ""
     created_at: float = 0.0
+    asked_at: float | None = None
+    """When sbatch was last called for it; None if never."""
     submitted_at: float | None = None
     ended_at: float | None = None
     reason: str | None = None

@@ -33,14 +33,14 @@ def refuse_missing_inputs(draft: Draft, directory: str, source: str) -> None:
         file = draft.files[index]
         if modified(directory, file.path) is None:
             what = f"file {file.name!r} does not exist: {file.path}"
-            faults.append(Fault(what, ("files", index), _REMEDY))
+            faults.append(Fault(what, ("files",), _REMEDY))
     for index in _only_read(
         [job.input_user_data for job in draft.jobs], [job.output_user_data for job in draft.jobs]
     ):
         data = draft.user_data[index]
         if data.data is None:
             what = f"user data {data.name!r} has no data, and no job writes it"
-            faults.append(Fault(what, ("user_data", index)))
+            faults.append(Fault(what, ("user_data",)))
     if faults:
         raise SpecError(source, faults)
 
@@ -81,8 +81,19 @@ def begin(store: Store, workflow_id: int, *, ignore_missing: bool = False) -> Wo
         what = f"user data has no value, and no job writes it: {_listed(empty)}"
         raise Conflict(f"workflow {workflow_id} cannot begin: {what}")
     store.note_files({file.id: time for file, time in files.items()})
-    store.initialize(workflow_id)
+    store.initialize(workflow_id, first=True)
     return store.get(Workflow, workflow_id)
+
+
+def make_folder(path: str) -> None:
+    """Make the folder for output, if it is not there. Raises Conflict."""
+    if not path.isprintable():
+        raise Conflict(f"the output folder {path!r} has a line break or a control character")
+    try:
+        os.makedirs(path, exist_ok=True)  # noqa: PTH103  as everywhere here: os.path
+    except OSError as error:
+        message = f"the output folder {path} cannot be made: {error.strerror}"
+        raise Conflict(f"{message}; name another with --output-dir") from error
 
 
 def modified(directory: str, path: str) -> float | None:

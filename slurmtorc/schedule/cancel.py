@@ -30,21 +30,37 @@ def cancel_workflow(store: Store, slurm: Callable[[], Slurm], workflow_id: int) 
     allocations = store.rows(Allocation, workflow_id=workflow_id, status=live).items
     if not allocations:
         return done
+    known = [one for one in allocations if one.scheduler_id is not None]
     try:
         port = slurm()
-        done.slurm_job_ids = _known_to_slurm(port, allocations)
-        port.cancel(done.slurm_job_ids)
+        _end(store, port, known, done)
     except SlurmError as error:
         done.errors.append(f"allocations go on until they end by themselves: {error}")
         return done
-    for allocation in allocations:
-        store.closed(allocation.id, "canceled")
+    for intent in allocations:
+        if intent.scheduler_id is None:
+            _end_unanswered(store, port, intent, done)
     return done
 
 
-def _known_to_slurm(slurm: Slurm, allocations: Sequence[Allocation]) -> list[int]:
-    """Slurm's ids, those of submissions whose answer was lost included."""
-    ids = [one.scheduler_id for one in allocations if one.scheduler_id is not None]
-    lost = [one for one in allocations if one.scheduler_id is None]
-    found = [slurm.find(intent.token, intent.created_at) for intent in lost]
-    return ids + [slurm_job_id for slurm_job_id in found if slurm_job_id is not None]
+def _end(store: Store, slurm: Slurm, known: Sequence[Allocation], done: Canceled) -> None:
+    """End allocations that Slurm has."""
+    ids = [one.scheduler_id for one in known if one.scheduler_id is not None]
+    if ids:
+        slurm.cancel(ids)
+    done.slurm_job_ids += ids
+    for allocation in known:
+        store.closed(allocation.id, "canceled")
+
+
+def _end_unanswered(store: Store, slurm: Slurm, intent: Allocation, done: Canceled) -> None:
+    """End a submission whose answer was lost, if Slurm has it."""
+    try:
+        found = slurm.find(intent.token, intent.created_at)
+        if found is not None:
+            slurm.cancel([found])
+            done.slurm_job_ids.append(found)
+    except SlurmError as error:
+        done.errors.append(f"allocation {intent.id} may be in Slurm, which does not tell: {error}")
+        return
+    store.closed(intent.id, "canceled")

@@ -3,7 +3,8 @@
 An intent is committed, with a token of its own, before Slurm hears of it; the token is part of
 the Slurm job's name and is its comment. Whatever then happens to this process or to sbatch's
 answer, `find(token)` tells later whether Slurm has it. Only after a proven absence is it
-submitted again.
+submitted again. Before each sbatch an intent is marked as being asked for: whoever finds the
+mark leaves it alone until it is so old that its maker must be gone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from slurmtorc.errors import InvalidValue, SlurmError, SubmissionInDoubt, SubmissionRefused
+from slurmtorc.errors import (
+    Conflict,
+    InvalidValue,
+    SlurmError,
+    SubmissionInDoubt,
+    SubmissionRefused,
+)
 from slurmtorc.model import (
     ActionType,
     Allocation,
@@ -22,6 +29,7 @@ from slurmtorc.model import (
     SlurmScheduler,
     Workflow,
 )
+from slurmtorc.schedule.begin import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,9 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TOKEN_BYTES = 6
-SETTLE_AFTER_S = 150.0
-"""Age at which an intent without a Slurm id has surely been left by whoever made it: more than
-twice the time an sbatch command is given."""
+SLURM_COMMAND_S = 60.0
+"""How long an sbatch command may take, unless the settings say otherwise."""
 DOUBT_LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between looks for a submission in doubt."""
 
@@ -48,6 +55,11 @@ class Outcome:
     """Slurm said no; the reason is stored with the allocation as well."""
     open: list[tuple[Allocation, str]] = field(default_factory=list)
     """Neither yes nor no yet; watch, or another submit, settles them."""
+
+    @property
+    def count(self) -> int:
+        """How many allocations it is about."""
+        return len(self.submitted) + len(self.refused) + len(self.open)
 
     def add(self, other: Outcome) -> None:
         """Both together."""
@@ -65,65 +77,96 @@ class Submitter:
         slurm: Slurm,
         clock: Clock,
         render: Callable[[Workflow, SlurmScheduler, Allocation], Script],
+        *,
+        command_s: float = SLURM_COMMAND_S,
     ) -> None:
+        self.abandoned_after_s = 2 * command_s + 30
         self.store = store
         self.slurm = slurm
         self.clock = clock
         self.render = render
 
     def act(
-        self, workflow: Workflow, output_dir: str, compute_node_id: int | None = None
+        self,
+        workflow: Workflow,
+        output_dir: str,
+        compute_node_id: int | None = None,
+        *,
+        limit: int | None = None,
+        patient: bool = True,
     ) -> Outcome:
-        """Execute every pending schedule_nodes action."""
-        outcome = Outcome()
+        """Take every pending schedule_nodes action, and submit what is recorded and not asked for.
+
+        At most `limit` submissions; the rest follows at the next call, from whoever makes it.
+        With `patient`, a submission in doubt is looked for until Slurm must know it.
+        """
         for action in self.store.pending_actions(workflow.id):
-            if action.action_type is not ActionType.SCHEDULE_NODES:
-                continue
-            scheduler = self.store.get(SlurmScheduler, action.action_config["scheduler_id"])
-            wanted = intents(workflow, action, scheduler, output_dir)
-            recorded = self.store.claim_action(action.id, compute_node_id, wanted)
-            for allocation in recorded or ():
-                outcome.add(self.submit(workflow, scheduler, allocation))
+            if action.action_type is ActionType.SCHEDULE_NODES:
+                self._take(workflow, action, output_dir, compute_node_id)
+        return self.settle(workflow, limit=limit, patient=patient)
+
+    def _take(
+        self, workflow: Workflow, action: Action, output_dir: str, compute_node_id: int | None
+    ) -> None:
+        """Record what an action asks for, unless it could not be submitted anyway."""
+        scheduler = self.store.get(SlurmScheduler, action.action_config["scheduler_id"])
+        wanted = intents(workflow, action, scheduler, output_dir)
+        for folder in {intent.output_dir for intent in wanted}:
+            make_folder(folder)
+        self.store.claim_action(action.id, compute_node_id, wanted)
+
+    def settle(
+        self, workflow: Workflow, *, limit: int | None = None, patient: bool = True
+    ) -> Outcome:
+        """Submit what is recorded and that Slurm does not have; stop when Slurm takes no more."""
+        outcome = Outcome()
+        open_ones = self.store.rows(
+            Allocation, workflow_id=workflow.id, status=AllocationStatus.INTENDED
+        )
+        for intent in open_ones.items:
+            if outcome.open or (limit is not None and outcome.count >= limit):
+                break
+            if self.store.asking(intent.id, self.clock.now() - self.abandoned_after_s):
+                outcome.add(self._asked(workflow, intent, patient=patient))
         return outcome
 
     def submit(self, workflow: Workflow, scheduler: SlurmScheduler, intent: Allocation) -> Outcome:
-        """Ask Slurm for one recorded intent."""
+        """Ask Slurm for one recorded intent, unless somebody else is doing so."""
+        if not self.store.asking(intent.id, self.clock.now() - self.abandoned_after_s):
+            return Outcome(open=[(intent, "another process asks for it")])
+        return self._submitted(workflow, scheduler, intent, patient=True)
+
+    def _asked(self, workflow: Workflow, intent: Allocation, *, patient: bool) -> Outcome:
+        """One intent that is ours to ask for; an abandoned one may be in Slurm already."""
+        if intent.asked_at is not None:
+            try:
+                found = self.slurm.find(intent.token, intent.created_at)
+            except SlurmError as error:
+                return Outcome(open=[(intent, str(error))])
+            if found is not None:
+                return Outcome(submitted=[self._recorded(intent, found)])
+        if intent.scheduler_config_id is None:
+            reason = "its scheduler was deleted before it was submitted"
+            return Outcome(refused=[(self.store.closed(intent.id, reason), reason)])
+        scheduler = self.store.get(SlurmScheduler, intent.scheduler_config_id)
+        return self._submitted(workflow, scheduler, intent, patient=patient)
+
+    def _submitted(
+        self, workflow: Workflow, scheduler: SlurmScheduler, intent: Allocation, *, patient: bool
+    ) -> Outcome:
         try:
+            make_folder(intent.output_dir)  # Slurm fails a job whose log has no folder
             slurm_job_id = self.slurm.submit(self.render(workflow, scheduler, intent))
-        except (SubmissionRefused, InvalidValue) as error:
+        except (SubmissionRefused, InvalidValue, Conflict) as error:
             return Outcome(refused=[(self.store.closed(intent.id, str(error)), str(error))])
         except SubmissionInDoubt as error:
-            found = self._looked_for(intent)
+            found = self._looked_for(intent) if patient else None
             if found is None:
                 return Outcome(open=[(intent, str(error))])
             slurm_job_id = found
         except SlurmError as error:
             return Outcome(open=[(intent, str(error))])
         return Outcome(submitted=[self._recorded(intent, slurm_job_id)])
-
-    def settle(self, workflow_id: int) -> Outcome:
-        """Find out about intents that were left behind; submit those that Slurm never had."""
-        outcome = Outcome()
-        left = self.store.rows(
-            Allocation, workflow_id=workflow_id, status=AllocationStatus.INTENDED
-        )
-        for intent in left.items:
-            if self.clock.now() - intent.created_at >= SETTLE_AFTER_S:
-                outcome.add(self._settled(intent))
-        return outcome
-
-    def _settled(self, intent: Allocation) -> Outcome:
-        try:
-            found = self.slurm.find(intent.token, intent.created_at)
-        except SlurmError as error:
-            return Outcome(open=[(intent, str(error))])
-        if found is not None:
-            return Outcome(submitted=[self._recorded(intent, found)])
-        if intent.scheduler_config_id is None:
-            reason = "its scheduler was deleted before it was submitted"
-            return Outcome(refused=[(self.store.closed(intent.id, reason), reason)])
-        scheduler = self.store.get(SlurmScheduler, intent.scheduler_config_id)
-        return self.submit(self.store.get(Workflow, intent.workflow_id), scheduler, intent)
 
     def _looked_for(self, intent: Allocation) -> int | None:
         """Look for a submission in doubt, again and again: Slurm may be late."""
@@ -138,12 +181,24 @@ class Submitter:
         return None
 
     def _recorded(self, intent: Allocation, slurm_job_id: int) -> Allocation:
-        """Record Slurm's id; an allocation that was canceled meanwhile ends at once."""
-        allocation = self.store.submitted(intent.id, slurm_job_id)
+        """Record Slurm's id; one that is not wanted any more, or one too many, ends at once."""
+        try:
+            allocation = self.store.submitted(intent.id, slurm_job_id)
+        except Conflict as error:
+            log.error("%s; it is canceled", error)  # noqa: TRY400  one clear line
+            self._end(slurm_job_id)
+            return self.store.get(Allocation, intent.id)
         log.info("Allocation submitted allocation_id=%d slurm_job_id=%d", intent.id, slurm_job_id)
         if allocation.status is AllocationStatus.COMPLETE:
-            self.slurm.cancel([slurm_job_id])
+            self._end(slurm_job_id)
         return allocation
+
+    def _end(self, slurm_job_id: int) -> None:
+        try:
+            self.slurm.cancel([slurm_job_id])
+        except SlurmError as error:
+            # Its workers are turned away by the store, so it ends by itself.
+            log.warning("Slurm job %d could not be canceled: %s", slurm_job_id, error)
 
 
 def intents(
@@ -170,13 +225,26 @@ def directory_of(workflow: Workflow) -> str:
 
 
 def end_surplus(store: Store, slurm: Slurm, workflow_id: int) -> Sequence[Allocation]:
-    """Cancel what still waits in the queue for a workflow that has nothing left to run."""
+    """Cancel what still waits in the queue for a workflow that has nothing left to run.
+
+    A submission whose answer was lost is looked for; as long as Slurm does not tell, it stays.
+    """
     if not store.outlook(workflow_id).is_complete:
         return []
-    queued = store.rows(Allocation, workflow_id=workflow_id, status=AllocationStatus.PENDING).items
-    if queued:
-        slurm.cancel([one.scheduler_id for one in queued if one.scheduler_id is not None])
+    waiting = [AllocationStatus.PENDING, AllocationStatus.INTENDED]
+    queued = store.rows(Allocation, workflow_id=workflow_id, status=waiting).items
+    ids = [_number_of(slurm, allocation) for allocation in queued]
+    known = [number for number in ids if number is not None]
+    if known:
+        slurm.cancel(known)
     return [store.closed(allocation.id, "surplus") for allocation in queued]
+
+
+def _number_of(slurm: Slurm, allocation: Allocation) -> int | None:
+    """Slurm's id, if it has one; sbatch may have been called without an answer."""
+    if allocation.scheduler_id is not None or allocation.asked_at is None:
+        return allocation.scheduler_id
+    return slurm.find(allocation.token, allocation.created_at)
 
 
 def tell(outcome: Outcome) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from slurmtorc import data
 from slurmtorc.errors import InvalidValue
 from slurmtorc.ports import Script
+from slurmtorc.rules.directives import default_refused, extra_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,22 +26,9 @@ Directive = tuple[str, str | None]
 
 TEMPLATE = "allocation.sh.j2"
 
-REFUSED = {
-    **dict.fromkeys(
-        ("partition", "nodes", "walltime", "time", "mem", "gres", "name", "job-name"),
-        "it belongs to a scheduler: write it in slurm_schedulers",
-    ),
-    **dict.fromkeys(
-        ("array", "test-only", "wait", "wrap", "parsable", "quiet"),
-        "an allocation is one job, submitted once: leave it out",
-    ),
-}
-"""Keys that slurm_defaults may not have, and why. The first eight are torc's."""
-
 _RIVALS = {"mem": ("mem-per-cpu", "mem-per-gpu"), "cpus-per-task": ("cpus-per-gpu",)}
 """Options that sbatch refuses beside the key; a scheduler's own wins over them too."""
 
-_FLAG = re.compile(r"[a-z][a-z0-9-]*")
 _TOKEN = re.compile(r"[a-z0-9]+")
 _PREFIX = re.compile(r"[A-Za-z0-9._-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")
@@ -75,7 +63,7 @@ def render(  # noqa: PLR0913  keyword-only, each a part of the script
         .get_template(TEMPLATE)
         .render(
             directives=[*own, *fallback],
-            extra=_checked("extra", scheduler.extra) if scheduler.extra else None,
+            extra=_extra(scheduler.extra) if scheduler.extra else None,
             has_memory=scheduler.mem is not None,
             has_gres=scheduler.gres is not None,
             environment=environment or {},
@@ -148,14 +136,17 @@ def _fallback(defaults: Mapping[str, Any], taken: set[str]) -> Iterator[Directiv
 
 
 def _option(key: str) -> str:
-    option = str(key).replace("_", "-")
-    if option.lower() in REFUSED:
-        raise InvalidValue(f"slurm_defaults.{key} is not allowed", allowed=REFUSED[option.lower()])
-    if not _FLAG.fullmatch(option):
-        raise InvalidValue(
-            f"slurm_defaults has {key!r}", allowed="write a long option of sbatch, as in mail-type"
-        )
-    return option
+    why = default_refused(str(key))
+    if why is not None:
+        raise InvalidValue(f"slurm_defaults.{key} is not allowed", allowed=why)
+    return str(key).replace("_", "-")
+
+
+def _extra(text: str) -> str:
+    refused = extra_refused(_checked("extra", text))
+    if refused is not None:
+        raise InvalidValue(f"extra has {refused[0]!r}, which is not allowed", allowed=refused[1])
+    return text
 
 
 def _scalar(option: str, value: object) -> str:

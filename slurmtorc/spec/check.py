@@ -108,7 +108,7 @@ def check(source: Source) -> Checked:
             draft.workflow = records.workflow(work.sheet, work.tree)
             draft.spec = json.dumps(source.tree, separators=(",", ":"), ensure_ascii=False)
         summary = None if draft is None else _summary(draft, work)
-        return Checked(placed(faults, source), draft, unused(work.tree), summary)
+        return Checked(placed(faults.all(), source), draft, unused(work.tree), summary)
 
 
 def examine(source: Source, faults: Faults) -> Work:
@@ -132,9 +132,8 @@ def examine(source: Source, faults: Faults) -> Work:
     return Work(tree, sheet, draft, levels)
 
 
-def placed(faults: Faults, source: Source) -> list[Fault]:
+def placed(found: list[Fault], source: Source) -> list[Fault]:
     """The faults with their places, in file order; those without a place come last."""
-    found = faults.all()
     places = locate(source, {fault.path for fault in found if fault.path})
     for index, fault in enumerate(found):
         if fault.path in places:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import SpecError
 from slurmtorc.model import DEFAULT_REQUIREMENT
+from slurmtorc.rules.directives import default_refused, extra_refused
 from slurmtorc.spec.faults import described, kind, shown
 from slurmtorc.spec.handlers import check_handlers
 from slurmtorc.spec.records import metadata
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from slurmtorc.spec.top import ExecutionShape
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_OPTION_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_TAKEN_OPTIONS = frozenset(
-    {"partition", "nodes", "walltime", "time", "mem", "gres", "name", "job-name"}
-)
 _DIRECT_ONLY = ("termination_signal", "sigterm_lead_seconds", "oom_exit_code")
 _LISTS = (
     "depends_on", "depends_on_regexes", "input_files", "output_files", "input_file_regexes",
@@ -37,6 +34,7 @@ def check_sections(sheet: Sheet, faults: Faults) -> None:
     """Everything that can be said before names are resolved."""
     _metadata(sheet, faults)
     _slurm_defaults(sheet, faults)
+    _extras(sheet, faults)
     _environments(sheet, faults)
     _monitor(sheet, faults)
     _execution(sheet, faults)
@@ -58,12 +56,9 @@ def _metadata(sheet: Sheet, faults: Faults) -> None:
 def _slurm_defaults(sheet: Sheet, faults: Faults) -> None:
     for key, value in (sheet.head.slurm_defaults or {}).items():
         path: Path = ("slurm_defaults", key)
-        name = key.lower().replace("_", "-")
-        if name in _TAKEN_OPTIONS:
-            faults.error(path, f"`{key}` cannot have a default", "write it in slurm_schedulers")
-        elif not _OPTION_NAME.fullmatch(key):
-            hint = "write the long name without dashes, as in mail-type"
-            faults.error(path, f"{key!r} is no option of sbatch", hint)
+        why = default_refused(key)
+        if why is not None:
+            faults.error(path, f"`{key}` cannot have a default", why)
         elif value is None:
             faults.warn(path, "null is left out")
         elif isinstance(value, dict | list):
@@ -71,6 +66,13 @@ def _slurm_defaults(sheet: Sheet, faults: Faults) -> None:
         elif isinstance(value, str) and not value.isprintable():
             message = f"{shown(value)} has a line break or a control character"
             faults.error(path, message, "write it on one line")
+
+
+def _extras(sheet: Sheet, faults: Faults) -> None:
+    for item in sheet.slurm_schedulers:
+        refused = extra_refused(item.shape.extra) if item.shape.extra else None
+        if refused is not None:
+            faults.error((*item.path, "extra"), f"{refused[0]!r} is not allowed here", refused[1])
 
 
 def _environments(sheet: Sheet, faults: Faults) -> None:

@@ -10,11 +10,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from slurmtorc.errors import InvalidValue
-from slurmtorc.spec.faults import described, shown
+from slurmtorc.spec.faults import described, nearest, shown
 from slurmtorc.units import format_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from pydantic import ValidationError
 
@@ -61,12 +61,28 @@ def complain(
     faults: Faults, path: Path, error: ValidationError, allowed: Callable[[Path], Collection[str]]
 ) -> None:
     """Add a fault for everything the shape check found in the value at `path`."""
-    for finding in error.errors(include_url=False):
+    findings = error.errors(include_url=False)
+    meant = set(_meant(findings, allowed))
+    for finding in findings:
+        if finding["loc"] in meant and finding["type"] == "missing":
+            continue  # it is there, under a misspelt name
         place = (*path, *finding["loc"])
         if finding["type"] == "extra_forbidden":
             _unknown_key(faults, place, allowed(finding["loc"][:-1]))
         else:
             faults.error(place, *_sentence(finding))
+
+
+def _meant(
+    findings: Sequence[Any], allowed: Callable[[Path], Collection[str]]
+) -> Iterator[tuple[int | str, ...]]:
+    """Where the keys would stand that unknown ones look like."""
+    for finding in findings:
+        *above, key = finding["loc"]
+        if finding["type"] == "extra_forbidden":
+            near = nearest(str(key), allowed(tuple(above)))
+            if near is not None:
+                yield (*above, near)
 
 
 def not_a_map(faults: Faults, path: Path, value: Any) -> None:

@@ -43,7 +43,7 @@ def expand(source: Source) -> dict[str, Any]:
     with collector_off():
         work = examine(source, faults)
         if faults.errors:
-            raise SpecError(source.name, placed(faults, source))
+            raise SpecError(source.name, placed(faults.all(), source))
         return _Expansion(work).tree()
 
 

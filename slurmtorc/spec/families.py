@@ -8,10 +8,9 @@ faults of its own.
 from __future__ import annotations
 
 import re
-import warnings
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slurmtorc.spec.placeholders import PLACEHOLDER, names_in
 
@@ -29,6 +28,9 @@ _FAN_IN = (
     "; for a fan-in, leave the parameters out of this one job and let it wait with "
     "depends_on_regexes or input_file_regexes"
 )
+LONGEST_NAME = 255
+"""Characters: every database can index it, and every table can show it."""
+
 _ANYTHING = re.compile(".*", re.DOTALL)
 
 
@@ -90,14 +92,29 @@ class Family:
 _LEAD = re.compile(r"(?P<anchor>\^?)(?P<lead>(?:[\w /:@,-](?![*?{]))*)", re.ASCII)
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
-    """A regular expression. Raises ValueError with what is wrong with it."""
+class Pattern(Protocol):
+    """A regular expression, ready to search with."""
+
+    def search(self, text: str, /) -> object:
+        """Something true if the pattern occurs in the text."""
+
+
+def compiled(pattern: str) -> Pattern:
+    """A regular expression. Raises ValueError with what is wrong with it.
+
+    RE2, as in torc's own language: its time grows with the text and never explodes, whatever
+    the pattern. What it does not know (look-ahead, back references) is said.
+    """
+    import re2  # noqa: PLC0415  few files have patterns
+
+    options = re2.Options()
+    options.log_errors = False
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of notations that may change their meaning
-            return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(getattr(error, "msg", "too large")) from None
+        found: Pattern = re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else "too large"
+        raise ValueError(reason.decode() if isinstance(reason, bytes) else str(reason)) from None
+    return found
 
 
 def family(
@@ -133,6 +150,10 @@ def _number(found: Family, item: Item[Any], faults: Faults, doubles: _Doubles) -
         first = found.index.setdefault(name, number)
         if first != number and "name" not in item.broken:
             doubles.add(name, first, len(found.firsts) - 1)
+        if len(name) > LONGEST_NAME and "name" not in item.broken:
+            message = f"a name of {len(name):,} characters: '{name[:30]}…'"
+            faults.error((*item.path, "name"), message, f"write at most {LONGEST_NAME}")
+            break
         if risky and not is_line(name):
             message = f"the parameters make the name {name!r}"
             faults.error((*item.path, "name"), message, "a name is one line without placeholders")

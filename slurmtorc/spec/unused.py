@@ -19,6 +19,17 @@ def _true(value: Any) -> bool:
     return value is True
 
 
+def _false(value: Any) -> bool:
+    return value is False
+
+
+def _unheard_monitoring(value: Any) -> bool:
+    """Jobs are always measured, and only their peaks and means are kept."""
+    if not isinstance(value, dict):
+        return False
+    return value.get("granularity") == "time_series" or value.get("enabled") is False
+
+
 _TOP: Mapping[str, Callable[[Any], bool]] = {
     "user": _given,
     "dynamic_jobs": _given,
@@ -39,7 +50,8 @@ _INSIDE: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "resource_monitor": {
         "generate_plots": _true,
         "granularity": lambda value: value == "time_series",
-        "jobs": lambda value: isinstance(value, dict) and value.get("granularity") == "time_series",
+        "enabled": _false,
+        "jobs": _unheard_monitoring,
         "compute_node": _given,
         "flush_interval_seconds": _given,
     },
@@ -56,7 +68,7 @@ _ITEMS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "files": {"identifier": _given},
     "user_data": {"is_ephemeral": _true},
     "slurm_schedulers": {"serialize_allocations": _true},
-    "actions": {"start_one_worker_per_node": _true},
+    "actions": {"start_one_worker_per_node": _true, "persistent": _true},
 }
 """The same for keys of every entry of a list."""
 

@@ -40,6 +40,16 @@ def intend(connection: Connection, intents: Sequence[Allocation], now: float) ->
     return recorded
 
 
+def asking(connection: Connection, allocation_id: int, stale_before: float, now: float) -> bool:
+    """Mark an intent as being asked for, unless somebody has done so since `stale_before`."""
+    free = _ALLOCATION.asked_at.is_(None) | (_ALLOCATION.asked_at < stale_before)
+    mine = (
+        (_ALLOCATION.id == allocation_id) & (_ALLOCATION.status == AllocationStatus.INTENDED) & free
+    )
+    change = update(t.allocation).where(mine).values(asked_at=now)
+    return bool(connection.execute(change).rowcount)
+
+
 def submitted(
     connection: Connection, allocation_id: int, slurm_job_id: int, now: float
 ) -> Allocation:

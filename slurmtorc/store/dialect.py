@@ -86,7 +86,7 @@ def _parsed(url: str) -> URL:
         url = "sqlite:///" + url.removeprefix("sqlite:")  # sqlite:/abs/path, as some write it
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise StoreRefused(f"{url!r} is no store URL; write {_KNOWN}") from None
     backend = parsed.drivername.partition("+")[0]
     if backend in {"http", "https"}:

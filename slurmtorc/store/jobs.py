@@ -14,6 +14,7 @@ from slurmtorc.rules.status import JobEvent, end_event, sources, target
 from slurmtorc.store import events, unblocking
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.dialect import locks_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ _START = (
 _RELEASE = (
     _held(JobEvent.RELEASE)
     .values(status=target(JobEvent.RELEASE), compute_node_id=None)
-    .returning(_J.id)
+    .returning(_J.id, _J.workflow_id)
 )
 
 
@@ -62,10 +63,14 @@ def start(connection: Connection, node_id: int, job_ids: Sequence[int], now: flo
     return [row.id for row in rows]
 
 
-def release(connection: Connection, node_id: int, job_ids: Sequence[int]) -> list[int]:
+def release(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Pending -> ready; the ids of those that were."""
     values = {"ids": list(job_ids), "node": node_id}
-    return sorted(connection.execute(_RELEASE, values).scalars())
+    rows = sorted(connection.execute(_RELEASE, values), key=lambda row: row.id)
+    ids = [row.id for row in rows]
+    if rows:
+        events.write(connection, rows[0].workflow_id, now, [("jobs_released", {"job_ids": ids})])
+    return ids
 
 
 def held(connection: Connection, node_id: int) -> list[int]:
@@ -133,6 +138,12 @@ class _Ended:
     row: AnyRow
     is_current: bool
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is the attempt's one result: also of a job that was canceled under it."""
+        canceled = self.row.status == JobStatus.CANCELED
+        return self.is_current or (canceled and self.row.attempt_id == self.report.attempt_id)
+
 
 def _is_current(row: AnyRow, report: Report, node_id: int) -> bool:
     return (
@@ -168,7 +179,7 @@ def _result(each: _Ended, node_id: int) -> dict[str, Any]:
         "workflow_id": each.row.workflow_id,
         "compute_node_id": node_id,
         "exec_time_s": max(0.0, report.completion_time - began),
-        "superseded": not each.is_current,
+        "superseded": not each.counts,
         "status": int(report.status),
         "ending": report.ending.value,
     }
@@ -251,9 +262,28 @@ _UNFINISHED = (
 )
 
 
+_WAITING = (
+    select(_J.id)
+    .where(
+        _J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN - {JobStatus.RUNNING})
+    )
+    .limit(1)
+)
+_LAST_ONES_MEET = (
+    select(t.workflow.c.id)
+    .where(t.workflow.c.id == bindparam("workflow"))
+    .with_for_update(key_share=True)
+)
+
+
 def tell_if_complete(connection: Connection, workflow_id: int, now: float) -> None:
-    """An event, if the last job of the run has come to its end."""
-    if connection.execute(_UNFINISHED, {"workflow": workflow_id}).first() is None:
+    """Whoever completes the last job says so; of two that do it at once, the second."""
+    values = {"workflow": workflow_id}
+    if connection.execute(_WAITING, values).first() is not None:
+        return
+    if locks_rows(connection):
+        connection.execute(_LAST_ONES_MEET, values)
+    if connection.execute(_UNFINISHED, values).first() is None:
         events.write(connection, workflow_id, now, [("workflow_completed", {})])
 
 
@@ -263,7 +293,8 @@ def tell_if_complete(connection: Connection, workflow_id: int, now: float) -> No
 def give_up(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Take jobs back from a worker that does not run them; the ids of those it held."""
     mine = connection.execute(_OF_WORKER, {"node": node_id, "ids": job_ids}).all()
-    release(connection, node_id, [row.id for row in mine if row.status == JobStatus.PENDING])
+    claimed = [row.id for row in mine if row.status == JobStatus.PENDING]
+    release(connection, node_id, claimed, now)
     lost = [_lost(row, now) for row in mine if row.status == JobStatus.RUNNING]
     if lost:
         complete(connection, node_id, lost, now)

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
 
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""A server whose host has vanished is noticed within a minute (seconds; the last one is in
+milliseconds): a worker that waited longer could miss its allocation's end."""
+
+
 class Postgres:
     """A Postgres server. Rows are locked by the statements that need it."""
 
@@ -28,7 +39,7 @@ class Postgres:
                 url.set(drivername="postgresql+psycopg"),
                 pool_size=2,
                 pool_pre_ping=True,
-                connect_args={"connect_timeout": 10},
+                connect_args=_PATIENCE,
             )
         except ImportError:
             remedy = "pip install 'slurmtorc[postgres]'"
@@ -55,10 +66,8 @@ class Postgres:
                 copy.write_row(row)
 
     def stamp(self, connection: Connection) -> object:
-        """The last transaction id given out: it moves with every writer of the server."""
-        return connection.execute(
-            text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
-        ).scalar()
+        """Which transactions are over: it moves with every writer of the server that ends."""
+        return connection.execute(text("SELECT pg_current_snapshot()::text")).scalar()
 
     def translated(self, error: BaseException) -> StoreError:
         """By SQLSTATE, or by the lost connection."""

@@ -194,6 +194,7 @@ allocation = Table(
     number("absences", 0),
     word("final_state", known=False),
     moment("final_at"),
+    moment("asked_at"),
     Index(None, "workflow_id", "status"),
     Index(None, "scheduler_config_id"),
     sqlite_autoincrement=True,

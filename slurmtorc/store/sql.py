@@ -100,7 +100,10 @@ class SqlStore:
 
     @contextmanager
     def together(self, *, durable: bool = False) -> Iterator[None]:
-        """Verbs inside commit together, or not at all."""
+        """Verbs inside commit together, or not at all; inside another `together`, with that."""
+        if self._joined.get() is not None:
+            yield
+            return
         with self._transaction(durable=durable) as connection:
             token = self._joined.set(connection)
             try:
@@ -166,7 +169,10 @@ class SqlStore:
 
     def _translated(self, error: BaseException) -> TorcError:
         if isinstance(error, self._dialect.engine.dialect.loaded_dbapi.IntegrityError):
-            return Conflict(f"the store already has a record like it: {error}".splitlines()[0])
+            line = str(error).splitlines()[0]
+            if "foreign key" in line.lower():
+                return Conflict(f"what it belongs to is not in the store: {line}")
+            return Conflict(f"the store already has a record like it: {line}")
         return self._dialect.translated(error)
 
     # ── workflows ────────────────────────────────────────────────────────────
@@ -176,10 +182,10 @@ class SqlStore:
         now = self.clock.now()
         return self._change(lambda c: creation.create(c, self._dialect, draft, now))
 
-    def initialize(self, workflow_id: int) -> int:
+    def initialize(self, workflow_id: int, *, first: bool = False) -> int:
         """Begin a new run."""
         now = self.clock.now()
-        return self._change(lambda c: workflows.initialize(c, workflow_id, now))
+        return self._change(lambda c: workflows.initialize(c, workflow_id, now, first=first))
 
     def cancel(self, workflow_id: int) -> int:
         """Cancel a workflow and what its workers hold."""
@@ -216,7 +222,8 @@ class SqlStore:
 
     def release(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
         """Pending -> ready."""
-        return self._change(lambda c: jobs.release(c, compute_node_id, job_ids))
+        now = self.clock.now()
+        return self._change(lambda c: jobs.release(c, compute_node_id, job_ids, now))
 
     def complete(self, compute_node_id: int, reports: Sequence[Report]) -> list[int]:
         """Record how attempts ended, and unblock what waited."""
@@ -282,6 +289,13 @@ class SqlStore:
         """Record allocations before Slurm knows them, safe from a power failure."""
         now = self.clock.now()
         return self._change(lambda c: allocations.intend(c, intents, now), durable=True)
+
+    def asking(self, allocation_id: int, stale_before: float) -> bool:
+        """Mark an intent as being asked for, safe from a power failure."""
+        now = self.clock.now()
+        return self._change(
+            lambda c: allocations.asking(c, allocation_id, stale_before, now), durable=True
+        )
 
     def submitted(self, allocation_id: int, slurm_job_id: int) -> Allocation:
         """Slurm has accepted it."""

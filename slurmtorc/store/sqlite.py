@@ -40,6 +40,9 @@ class Sqlite:
 
     def __init__(self, database: str | None, *, create: bool) -> None:
         self.path = absolute(database)
+        if "?" in str(self.path):
+            message = f"{self.path}: a store's path cannot hold a question mark"
+            raise StoreRefused(f"{message}, which ends it in a URL; name another with --url")
         self.url = url_of(self.path)
         self.shown_url = self.url
         self._lock_file: int | None = None

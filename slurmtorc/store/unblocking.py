@@ -38,7 +38,7 @@ def unblock(connection: Connection, workflow_id: int, job_ids: Sequence[int], no
         if shape.gates:
             actions.count(connection, TriggerType.ON_JOBS_COMPLETE, complete)
         settled = _lowered(connection, complete, shape)
-        doomed = _doomed(connection, settled) if settled and shape.unsuccessful else []
+        doomed = _doomed(connection, settled, workflow_id) if settled else []
         free = sorted(set(settled).difference(doomed))
         if free:
             connection.execute(_FREE, {"ids": free, "now": now})
@@ -57,13 +57,11 @@ class _Shape(NamedTuple):
 
     gates: bool
     barriers: bool
-    unsuccessful: bool
 
 
 _SHAPE = select(
     exists().where(t.action_job.c.action_id == t.workflow_action.c.id, _ACTION_OF_WORKFLOW),
     exists().where(t.barrier.c.workflow_id == bindparam("workflow")),
-    exists().where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *UNSUCCESSFUL)),
 )
 
 
@@ -167,6 +165,17 @@ _DOOMED = (
 )
 
 
-def _doomed(connection: Connection, settled: Sequence[int]) -> list[int]:
-    """Those of the settled jobs that cancel because something they waited for failed."""
+_ANY_FAILED = select(
+    exists().where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *UNSUCCESSFUL))
+)
+
+
+def _doomed(connection: Connection, settled: Sequence[int], workflow_id: int) -> list[int]:
+    """Those of the settled jobs that cancel because something they waited for failed.
+
+    Asked only now, when their counters have been lowered: on Postgres another transaction that
+    lowered them before us is committed by then, and its failures are seen.
+    """
+    if not connection.execute(_ANY_FAILED, {"workflow": workflow_id}).scalar_one():
+        return []
     return list(connection.execute(_DOOMED, {"ids": settled}).scalars())

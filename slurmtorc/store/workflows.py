@@ -96,9 +96,12 @@ def outlook(connection: Connection, workflow_id: int) -> Outlook:
 # ── initialize ───────────────────────────────────────────────────────────────
 
 
-def initialize(connection: Connection, workflow_id: int, now: float) -> int:
-    """Begin a new run; its id."""
+def initialize(connection: Connection, workflow_id: int, now: float, *, first: bool = False) -> int:
+    """Begin a new run; its id. With `first`, only if there was none yet."""
     row = locked(connection, workflow_id)
+    if first and row["run_id"]:
+        begun: int = row["run_id"]
+        return begun
     if row["is_archived"]:
         raise Conflict(f"workflow {workflow_id} is archived; take it out of the archive first")
     held = _count(connection, workflow_id, _HELD)
@@ -199,10 +202,12 @@ def cancel(connection: Connection, workflow_id: int, now: float) -> int:
         update(t.job)
         .where(condition)
         .values(status=target(JobEvent.CANCEL), compute_node_id=None, start_time=None)
-    ).rowcount
-    data = {"run_id": row["run_id"], "canceled_jobs": ended}
+        .returning(t.job.c.id)
+    )
+    ids = sorted(ended.scalars())
+    data = {"run_id": row["run_id"], "job_ids": ids}
     events.write(connection, workflow_id, now, [("workflow_canceled", data)])
-    return ended
+    return len(ids)
 
 
 def remove(connection: Connection, workflow_id: int, now: float) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from slurmtorc.errors import Conflict
 from slurmtorc.loop import drive
 from slurmtorc.model import Capacity, ComputeNode, ExecutionConfig
+from slurmtorc.schedule.begin import make_folder
 from slurmtorc.worker.attempts import Surroundings
 from slurmtorc.worker.monitor import process_of
 from slurmtorc.worker.paths import STDIO_FOLDER
@@ -39,7 +40,7 @@ def employ(ports: Ports, workflow: Workflow, offer: Offer) -> Worker:
     """Register a worker and build it. Raises Conflict for one that is not wanted."""
     refuse_steps_outside(workflow, offer.node)
     around = surroundings(workflow, offer.output_dir, ports.store.url)
-    _make_folders(around.output_dir)
+    make_folder(os.path.join(around.output_dir, STDIO_FOLDER))  # noqa: PTH118
     record = ports.store.register(_record(ports, around, offer))
     return Worker(ports, _station(record, offer), around, offer.conduct)
 
@@ -107,15 +108,6 @@ def whole(node: Node, allocation: Allocation | None = None) -> Capacity:
         gpus=len(node.gpus),
         scheduler_id=allocation.scheduler_config_id if allocation else None,
     )
-
-
-def _make_folders(output_dir: str) -> None:
-    folder = os.path.join(output_dir, STDIO_FOLDER)  # noqa: PTH118
-    try:
-        os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-    except OSError as error:
-        message = f"the output folder {folder} cannot be made: {error.strerror}"
-        raise Conflict(f"{message}; name another with --output-dir") from error
 
 
 def _record(ports: Ports, around: Surroundings, offer: Offer) -> ComputeNode:

@@ -13,12 +13,12 @@ import os
 import select
 import signal
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.ports import Exit
 from slurmtorc.worker import shell
-from slurmtorc.worker.monitor import Monitor
+from slurmtorc.worker.monitor import Monitor, process_of
 
 if TYPE_CHECKING:
     import resource
@@ -36,6 +36,8 @@ class _Running:
     started: float
     pidfd: int | None
     over_memory: bool = False
+    strays: dict[int, int] = field(default_factory=dict)
+    """Pid -> start of processes that had left its group when it was told to stop."""
 
 
 class LocalLauncher:
@@ -72,6 +74,9 @@ class LocalLauncher:
             what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
             self._ended.append(_not_started(order, now, what))
             return
+        except ValueError as error:  # a NUL byte, which no program can be given
+            self._ended.append(_not_started(order, now, str(error)))
+            return
         self._running[order.key] = _Running(order, pid, now, self._watched(order.key, pid))
         self._monitor.add(order.key, pid, now)
 
@@ -88,11 +93,12 @@ class LocalLauncher:
             return
         number = signal.SIGKILL if hard else self._running[key].order.stop_signal
         strays = self._monitor.strays(key)  # looked up while their parents still live
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # some are not ours: sudo
             # All at once: a shell told after its child would go on to its next command.
             os.killpg(self._running[key].pid, number)
+        self._running[key].strays |= strays
         for pid in strays:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
     def wait(self, seconds: float) -> None:
@@ -147,6 +153,7 @@ class LocalLauncher:
         # Until it is reaped its process group cannot be anybody else's.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(running.pid, signal.SIGKILL)
+        _kill(running.strays)
         _, status, rusage = os.wait4(running.pid, 0)
         if running.pidfd is not None:
             self._epoll.unregister(running.pidfd)
@@ -179,6 +186,15 @@ class LocalLauncher:
             if limit is not None and memory > limit:
                 self._running[key].over_memory = True
                 self.stop(key, hard=True)
+
+
+def _kill(strays: Mapping[int, int]) -> None:
+    """End what a stopped job left behind outside its group, if it is still the same process."""
+    for pid, start in strays.items():
+        process = process_of(pid)
+        if process is not None and process.start_ticks == start:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _not_started(order: Order, now: float, why: str) -> Exit:

@@ -2,9 +2,10 @@
 
 Two sources. The kernel's account of the ended process (wait4's rusage) is complete even for the
 shortest job: CPU time is taken from there. Samples of /proc see the tree as a whole: memory is
-the largest sum seen. rusage's own peak memory is used where it can be trusted: Linux charges a
-child with the size its parent had when it was started, so only a value above our own size is
-the job's. A job too short to be sampled and smaller than that is told by its page faults.
+the largest sum seen (what processes share counts once), or the largest size that one of them
+ever had. rusage's own peak memory is used where it can be trusted: Linux charges a child with
+the size its parent had when it was started, so only a value above our own size is the job's. A
+job too short to be sampled and smaller than that is told by its page faults.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -50,14 +51,17 @@ class _Track:
     last_memory: int = 0
     last_cpu: float = 0.0
 
-    def see(self, now: float, memory: int, cpu_seconds: float) -> None:
+    def see(self, now: float, members: Sequence[Process]) -> None:
         """One more sample."""
+        memory = _together(members)
+        cpu_seconds = sum(process.cpu_seconds for process in members)
         since = now - (self.last_look or self.started)
         if since > 0:
             self.memory_seconds += since * (memory if not self.looks else self.last_memory)
             self.peak_cpu = max(self.peak_cpu, 100 * (cpu_seconds - self.last_cpu) / since)
         self.looks += 1
-        self.peak_memory = max(self.peak_memory, memory)
+        largest = max((_largest(process.pid) for process in members), default=0)
+        self.peak_memory = max(self.peak_memory, memory, largest)
         self.last_look, self.last_memory, self.last_cpu = now, memory, cpu_seconds
 
     def due(self, interval: float) -> float:
@@ -91,23 +95,21 @@ class Monitor:
         self._last = now
         trees = _trees(processes(), {track.pid: key for key, track in self._tracks.items()})
         for key, members in trees.items():
-            track = self._tracks[key]
-            memory = sum(process.memory for process in members)
-            track.see(now, memory, sum(process.cpu_seconds for process in members))
+            self._tracks[key].see(now, members)
         return {key: track.last_memory for key, track in self._tracks.items() if track.looks}
 
-    def strays(self, key: int) -> list[int]:
-        """Pids of a job's process tree that are not in its leader's process group."""
+    def strays(self, key: int) -> dict[int, int]:
+        """Processes of a job's tree that are not in its leader's group: pid -> start_ticks."""
         leader = self._tracks[key].pid
         tree = _trees(processes(), {leader: key}).get(key, ())
-        return [process.pid for process in tree if process.group != leader]
+        return {p.pid: p.start_ticks for p in tree if p.group != leader}
 
     def end(self, key: int, now: float, rusage: resource.struct_rusage) -> Usage:
         """The process has ended; the account of all of it."""
         track = self._tracks.pop(key)
         elapsed = max(now - track.started, 1e-6)
         average_cpu = 100 * (rusage.ru_utime + rusage.ru_stime) / elapsed
-        peak = max(track.peak_memory, _by_kernel(rusage))
+        peak = max(track.peak_memory, _by_kernel(rusage, seen=track.looks > 0))
         mean = peak
         if track.looks:
             seconds = track.memory_seconds + (now - track.last_look) * track.last_memory
@@ -115,11 +117,16 @@ class Monitor:
         return Usage(peak, mean, max(track.peak_cpu, average_cpu), average_cpu)
 
 
-def _by_kernel(rusage: resource.struct_rusage) -> int:
-    """Peak memory by the kernel's account, as far as it is the job's own."""
+def _by_kernel(rusage: resource.struct_rusage, *, seen: bool) -> int:
+    """Peak memory by the kernel's account, as far as it is the job's own.
+
+    Page faults add up over all processes of a job, so they say something only of a short one.
+    """
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if rusage.ru_maxrss > own:
         return rusage.ru_maxrss * _KIB
+    if seen:
+        return 0
     return min(rusage.ru_maxrss * _KIB, (rusage.ru_minflt + rusage.ru_majflt) * _PAGE)
 
 
@@ -163,6 +170,33 @@ def process_of(pid: int) -> Process | None:
     parent, group, session = (int(value) for value in values[1:4])
     memory, start_ticks = int(values[21]) * _PAGE, int(values[19])
     return Process(pid, parent, group, session, cpu, memory, start_ticks)
+
+
+def _together(members: Sequence[Process]) -> int:
+    """The memory of processes, with what several of them share counted once."""
+    if len(members) == 1:
+        return members[0].memory
+    return sum(_share(process) for process in members)
+
+
+def _share(process: Process) -> int:
+    """A process's memory; of pages that it shares with others, its part."""
+    try:
+        with open(f"/proc/{process.pid}/smaps_rollup", "rb") as file:  # noqa: PTH123  as below
+            _, found, rest = file.read().partition(b"\nPss:")
+    except OSError:  # an old kernel, another user's process, or it has ended
+        return process.memory
+    return int(rest.split(None, 1)[0]) * _KIB if found else process.memory
+
+
+def _largest(pid: int) -> int:
+    """The most memory that a process has had since it began its program; 0 if it has ended."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as status:  # noqa: PTH123  many times a minute
+            _, found, rest = status.read().partition(b"VmHWM:")
+    except OSError:
+        return 0
+    return int(rest.split(None, 1)[0]) * _KIB if found else 0
 
 
 def _trees(everything: Iterable[Process], roots: Mapping[int, int]) -> dict[int, list[Process]]:

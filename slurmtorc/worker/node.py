@@ -124,11 +124,14 @@ def _machine_memory() -> int:
     return total
 
 
+_NO_DEVICES = {"", "NoDevFiles", "-1"}
+
+
 def _gpus(env: Mapping[str, str]) -> tuple[str, ...]:
     for name in ("CUDA_VISIBLE_DEVICES", "SLURM_STEP_GPUS", "SLURM_JOB_GPUS"):
         if name in env:
             listed = (device.strip() for device in env[name].split(","))
-            return tuple(device for device in listed if device and device != "NoDevFiles")
+            return tuple(device for device in listed if device not in _NO_DEVICES)
     if "SLURM_JOB_ID" in env:
         return ()
     found = (re.fullmatch(r"nvidia(\d+)", path.name) for path in Path("/dev").glob("nvidia*"))

@@ -15,7 +15,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from slurmtorc.errors import StoreBusy, StoreUnavailable
+from slurmtorc.errors import StoreBusy, StoreUnavailable, TorcError
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
@@ -64,7 +64,7 @@ class Conduct:
     """How one worker is to behave."""
 
     max_parallel_jobs: int | None = None
-    """With it, that many jobs run at a time whatever they need."""
+    """At most so many at a time; without an `end_time` (`torc run`), whatever they need."""
     idle_limit_s: float = 90.0
     patient: bool = False
     """Stays while other workers work."""
@@ -126,6 +126,8 @@ class Worker:
         self.left: Leave | None = None
         self.in_doubt = False
         """It ends without a word of the jobs it stopped, as nobody has said why."""
+        self.trouble: str | None = None
+        """Why the store has not answered lately."""
         self._rooms = Rooms(station.whole, station.gpus, station.nodes)
         self._doubts = Doubts(ports.why)
         self._stats: list[SlurmStats] = []
@@ -347,13 +349,20 @@ class Worker:
 
     def _claim(self) -> list[tuple[Claim, Place]]:
         store, node_id = self.ports.store, self.station.node.id
-        limit = self.conduct.max_parallel_jobs
-        if limit is not None:
+        limit, left = self.conduct.max_parallel_jobs, self._seconds_left()
+        if limit is not None and left is None:
             claims = store.claim_next(node_id, limit - len(self.running))
             return self._rooms.anywhere(claims)
-        return self._rooms.claim(
-            lambda free: store.claim(node_id, free, free.cpus * free.nodes), self._seconds_left()
-        )
+        room = None if limit is None else limit - len(self.running)
+
+        def ask(free: Capacity) -> list[Claim]:
+            nonlocal room
+            most = free.cpus * free.nodes if room is None else room
+            claims = store.claim(node_id, free, most) if most else []
+            room = None if room is None else room - len(claims)
+            return claims
+
+        return self._rooms.claim(ask, left)
 
     def _seconds_left(self) -> float | None:
         end = self.conduct.end_time
@@ -375,14 +384,24 @@ class Worker:
     def _look(self, now: float) -> None:
         """Do what is due in the workflow; see whether it was canceled, and whether to stay."""
         self._next_outlook = now + OUTLOOK_S
-        if self.ports.act is not None and self.left is None:
-            self.ports.act()
+        self._act()
         outlook = self.ports.store.outlook(self.around.workflow.id)
         self._canceled = outlook.is_canceled
         if outlook.is_canceled and self.stopped is None:
             self._stop(Stopped.CANCELED, now)
         if not self.running and not self._reports:
             self._think_of_leaving(outlook, now)
+
+    def _act(self) -> None:
+        """Do what is due in the workflow; what goes wrong there is no matter of the jobs."""
+        if self.ports.act is None or self.left is not None:
+            return
+        try:
+            self.ports.act()
+        except StoreUnavailable:
+            raise
+        except TorcError as error:
+            log.error("An action failed: %s", error)  # noqa: TRY400  one clear line
 
     def _think_of_leaving(self, outlook: Outlook, now: float) -> None:
         """Leave if there is no use in staying; but ask once more for work before going."""
@@ -408,7 +427,10 @@ class Worker:
 
     def _outage(self, error: StoreUnavailable, now: float) -> None:
         self._outages += 1
-        self._retry_at = now + min(0.1 * 2**self._outages, LONGEST_OUTAGE_REST_S)
+        if not isinstance(error, StoreBusy):
+            self.trouble = str(error)
+        self._stamp = None  # what was news before has not been acted upon
+        self._retry_at = now + min(0.1 * 2 ** min(self._outages, 10), LONGEST_OUTAGE_REST_S)
         if self._outages == 1 and not isinstance(error, StoreBusy):
             log.warning("The store does not answer, jobs go on: %s", error)
         longest = 60 * self.around.workflow.compute_node_wait_for_healthy_database_minutes
@@ -418,7 +440,7 @@ class Worker:
     def _recovered(self) -> None:
         if self._outages > 1:
             log.warning("The store answers again")
-        self._outages, self._retry_at = 0, 0.0
+        self._outages, self._retry_at, self.trouble = 0, 0.0, None
 
     def _find_lost(self) -> None:
         """After an answer that never came: give back what we hold without knowing it."""

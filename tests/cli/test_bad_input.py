@@ -9,6 +9,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from torc import COMMAND
 
 from slurmtorc.store.sql import SqlStore
 
@@ -97,6 +98,9 @@ def test_fifty_megabytes_of_garbage_are_told_at_once(torc: Torc) -> None:
         (("run", "x.yaml", "--num-cpus", "many"), "not a valid integer"),
         (("rnu", "x.yaml"), "Did you mean 'run'?"),
         (("jobs", "list", "abc"), "not a valid integer"),
+        (("jobs", "get", "9" * 20), "not in the range"),
+        (("results", "list", "1", "--offset", "9" * 20), "not in the range"),
+        (("run", "x.yaml", "--num-gpus", "9" * 9), "not in the range"),
         (("jobs", "list", "1", "-s", "sleeping"), "is not one of"),
         (("-f", "xml", "run", "x"), "is not one of"),
         (("--colour", "run"), "No such option"),
@@ -110,6 +114,52 @@ def test_a_wrong_command_line_is_a_usage_error(
     assert said in done.err
     assert "Traceback" not in done.err
     assert done.out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[bad", "torc.toml is not TOML"),
+        ("store = {url = 3}", "store.url is 3"),
+        ("slurm = {rate = -1}", "slurm.rate is -1"),
+        ("client = {run = {memory_gb = nan}}", "client.run.memory_gb is nan"),
+    ],
+)
+def test_a_configuration_with_a_mistake_is_one_line(torc: Torc, text: str, said: str) -> None:
+    torc.write("torc.toml", text)
+    assert said in torc("status", "1", code=1).one_line()
+
+
+def test_a_file_with_more_than_a_database_holds(torc: Torc) -> None:
+    file = torc.write("w.yaml", HELLO + NEED.replace("PT1M", "P99999999999999999999D") + "}]\n")
+    assert "more than any database holds" in torc("spec", "check", file, code=1).err
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_an_output_folder_that_cannot_be_made_leaves_nothing(torc: Torc, command: str) -> None:
+    file = torc.write("w.yaml", HELLO)
+    store = f"sqlite:///{torc.folder}/torc.db"
+    torc("create", file, "--url", store)
+    torc(command, file, "-o", "/dev/null/x", "--url", store, code=1)
+    listed = torc("workflows", "list", "--url", store, "-f", "json").json["items"]
+    assert [workflow["id"] for workflow in listed] == [1]
+
+
+def test_a_process_without_standard_streams_ends_in_order(torc: Torc) -> None:
+    torc.write("w.yaml", HELLO)
+    line = " ".join([*COMMAND, "run", "w.yaml", "<&-", ">&-", "2>&-"])
+    assert subprocess.run(["bash", "-c", line], cwd=torc.folder, check=False).returncode == 0
+    assert "completed" in torc("status", "1").out
+
+
+def test_a_full_standard_output_is_one_line(torc: Torc) -> None:
+    torc("run", torc.write("w.yaml", HELLO))
+    line = " ".join([*COMMAND, "status", "1", "-f", "json", ">/dev/full"])
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=torc.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == "torc: error: [Errno 28] No space left on device"
 
 
 # ── stores ───────────────────────────────────────────────────────────────────
@@ -128,6 +178,7 @@ def test_a_store_that_is_not_there(torc: Torc) -> None:
         ("postgresql://u:secret@127.0.0.1:1/db", "check that the server runs"),
         ("http://127.0.0.1:8080/torc-service/v1", "REST server"),
         ("mysql://x/y", "no store URL"),
+        ("postgresql://h:notaport/x", "no store URL"),
         ("sqlite:////proc/nowhere/torc.db", "cannot be made"),
         ("sqlite:////etc/passwd", "not a database"),
     ],

@@ -172,6 +172,15 @@ def test_expanding_keeps_the_format_of_the_file(
     assert json.loads(out) == {"name": "x", "jobs": []}
 
 
+def test_json_output_of_an_expansion_is_json(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    name = written(tmp_path / "w.yaml", "name: x\njobs: []\n")
+    for before, after in ([["-f", "json"], []], [[], ["-f", "json"]]):
+        _, out, _ = run(capsys, *before, "spec", "expand", name, *after)
+        assert json.loads(out) == {"name": "x", "jobs": []}
+
+
 def test_standard_input_is_expanded_to_yaml() -> None:
     result = CliRunner().invoke(
         torc, ["spec", "expand", "-"], input='{"name": "x", "jobs": []}', standalone_mode=False

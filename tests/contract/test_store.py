@@ -504,7 +504,24 @@ def test_cancel_takes_held_jobs_and_leaves_the_rest(store: Store) -> None:
     assert progress.is_canceled
     assert progress.is_complete
     assert store.held(node) == []
-    assert store.complete(node, [a_report(claims[0])]) == []
+    canceled = store.events(workflow_id)[-1]
+    assert canceled.type == "workflow_canceled"
+    assert canceled.data["job_ids"] == [claim.job_id for claim in claims]
+
+
+def test_the_attempt_that_a_cancel_has_ended_is_told_of(store: Store) -> None:
+    workflow_id, node = begin(store, a_draft("a"))
+    (claim,) = store.claim(node, PLENTY, 1)
+    store.start(node, [claim.job_id])
+    store.cancel(workflow_id)
+    report = a_report(
+        claim, return_code=143, status=S.TERMINATED, ending=Ending.CANCELED, completion_time=2e9
+    )
+    for _ in range(2):
+        assert store.complete(node, [report]) == []
+    (result,) = store.rows(Result, workflow_id=workflow_id).items
+    assert (result.ending, result.superseded) == (Ending.CANCELED, False)
+    assert statuses(store, workflow_id) == {"a": "canceled"}
 
 
 def test_delete_removes_everything_of_a_workflow_and_nothing_else(store: Store) -> None:
@@ -527,6 +544,40 @@ def test_progress_counts_jobs_by_status(store: Store) -> None:
     progress = store.progress(workflow_id)
     assert progress.counts == {S.FAILED: 2, S.CANCELED: 1}
     assert (progress.total, progress.unsuccessful, progress.is_complete) == (3, 3, True)
+
+
+def test_of_two_that_begin_a_workflow_one_does(store: Store) -> None:
+    workflow_id = store.create(a_draft("a"))
+    assert [store.initialize(workflow_id, first=True) for _ in range(2)] == [1, 1]
+    assert event_types(store, workflow_id).count("workflow_started") == 1
+    assert store.initialize(workflow_id) == 2
+
+
+def test_an_intent_is_asked_for_by_one_at_a_time(store: Store, clock: ManualClock) -> None:
+    workflow_id, _ = begin(store, a_draft("a"))
+    (intent,) = store.intend([an_allocation(workflow_id)])
+    now = clock.now()
+    assert store.asking(intent.id, now - 150)
+    assert not store.asking(intent.id, now - 150)
+    clock.sleep(200)
+    assert store.asking(intent.id, clock.now() - 150)
+    store.submitted(intent.id, 5)
+    clock.sleep(200)
+    assert not store.asking(intent.id, clock.now() - 150)
+
+
+def test_together_inside_together_is_one_transaction(store: Store) -> None:
+    workflow_id, node = begin(store, a_draft("a"))
+
+    def claim_and_fail() -> None:
+        with store.together():
+            with store.together():
+                store.claim(node, PLENTY, 1)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        claim_and_fail()
+    assert statuses(store, workflow_id) == {"a": "ready"}
 
 
 def test_an_empty_workflow_is_complete(store: Store) -> None:
@@ -597,6 +648,12 @@ def test_an_allocation_goes_from_intent_to_its_end(store: Store) -> None:
     store.retire(second.id)
     after = store.get(Allocation, intent.id)
     assert (after.status, after.scheduler_id) == (AllocationStatus.COMPLETE, 4711)
+    told = [e for e in store.events(workflow_id) if e.type.startswith("allocation_")]
+    assert [event.type for event in told] == [
+        "allocation_intended", "allocation_submitted", "allocation_active", "allocation_closed",
+    ]  # fmt: skip
+    assert {event.data["allocation_id"] for event in told} == {intent.id}
+    assert told[1].data["slurm_job_id"] == 4711
 
 
 def test_a_worker_may_be_faster_than_the_answer_of_sbatch(store: Store) -> None:

@@ -14,7 +14,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slurmtorc.errors import InvalidValue
-from slurmtorc.slurm.script import REFUSED, render
+from slurmtorc.rules.directives import NOT_A_DEFAULT
+from slurmtorc.slurm.script import render
 
 if TYPE_CHECKING:
     from slurmtorc.model import Allocation
@@ -243,10 +244,10 @@ def test_a_value_that_could_become_a_directive_is_refused(field: str, value: str
         ({"defaults": {"mail-user": "a\nb"}}, "mail-user is "),
         ({"defaults": {"mail-user": ["a"]}}, r"slurm_defaults.mail-user is \['a'\]; write text"),
         ({"defaults": {"mail-user": None}}, "slurm_defaults.mail-user is None"),
-        ({"defaults": {"Mail": "x"}}, "slurm_defaults has 'Mail'"),
-        ({"defaults": {"a b": "x"}}, "slurm_defaults has 'a b'"),
-        ({"defaults": {"--nice": "x"}}, "slurm_defaults has '--nice'"),
-        ({"defaults": {"a=1\n#SBATCH --b": "x"}}, "slurm_defaults has "),
+        ({"defaults": {"Mail": "x"}}, "slurm_defaults.Mail is not allowed"),
+        ({"defaults": {"a b": "x"}}, "slurm_defaults.a b is not allowed"),
+        ({"defaults": {"--nice": "x"}}, "slurm_defaults.--nice is not allowed"),
+        ({"defaults": {"a=1\n#SBATCH --b": "x"}}, "slurm_defaults.a=1"),
         ({"defaults": {"Job_Name": "x"}}, "slurm_defaults.Job_Name is not allowed"),
     ],
 )
@@ -257,7 +258,7 @@ def test_what_cannot_be_written_is_refused_with_its_field(
         rendered(**values)
 
 
-@pytest.mark.parametrize("key", REFUSED)
+@pytest.mark.parametrize("key", NOT_A_DEFAULT)
 def test_what_belongs_to_a_scheduler_is_no_default(key: str) -> None:
     for written in (key, key.upper(), key.replace("-", "_")):
         with pytest.raises(InvalidValue, match="is not allowed; "):

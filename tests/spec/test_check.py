@@ -87,8 +87,7 @@ EXPECTED = """\
 28:25 error jobs[1].depends_on[1]: {k} is not a parameter here
 32:5 error jobs[2].scheduler: job 'bound' may run PT5H (requirement 'long'), longer than the \
 walltime 01:00:00 of scheduler 'night'
-33:26 error jobs[2].depends_on_regexes[0]: "[" is not a regular expression: unterminated \
-character set
+33:26 error jobs[2].depends_on_regexes[0]: "[" is not a regular expression: missing ]: [
 34:5 error jobs[2].input_files: job 'bound' has the file 'in' as input and as output
 34:23 warning jobs[2].input_files[1]: 'in' is listed twice; it counts once
 36:5 error jobs[2].cancel_on_blocking_job_failure: "yes" is text, not true or false
@@ -196,6 +195,11 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
         ],
     ),
     ({"execution_config": {"mode": "direct"}, "resource_monitor": {"jobs": {}}}, []),
+    ({"resource_monitor": {"enabled": True, "jobs": {"enabled": True}}}, []),
+    (
+        {"resource_monitor": {"enabled": False, "jobs": {"enabled": False}}},
+        ["resource_monitor.enabled", "resource_monitor.jobs"],
+    ),
     (
         {
             "jobs": [job("a", label="x"), job("b", supports_termination=True), job("c", label="y")],
@@ -214,7 +218,7 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
             "slurm_schedulers": [{"name": "s", "account": "a"}],
             "actions": [
                 {"trigger_type": "on_workflow_start", "action_type": "schedule_nodes",
-                 "scheduler": "s", "start_one_worker_per_node": True},
+                 "scheduler": "s", "start_one_worker_per_node": True, "persistent": True},
                 {"trigger_type": "on_workflow_start", "action_type": "run_commands",
                  "commands": ["x"]},
                 {"trigger_type": "on_worker_start", "action_type": "schedule_nodes",
@@ -222,6 +226,7 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
             ],
         },
         [
+            "actions[0].persistent",
             "actions[0].start_one_worker_per_node",
             "actions[1] (on_workflow_start: run_commands)",
             "actions[2] (on_worker_start: schedule_nodes)",

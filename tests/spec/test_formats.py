@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import jsonschema
 import pytest
 from specs import write
 
 from slurmtorc import spec
 
-if TYPE_CHECKING:
-    from pathlib import Path
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 TEXTS = {
     "w.yaml": """\
@@ -212,6 +212,15 @@ def test_json_gives_the_same_too(tmp_path: Path, reference: spec.Source) -> None
     found = spec.read(write(tmp_path / "w.json", spec.write(reference.tree, "json")))
     assert found.tree == reference.tree
     assert spec.check(found).draft == spec.check(reference).draft
+
+
+def test_what_checks_is_valid_by_the_schema_too(reference: spec.Source) -> None:
+    examples = [spec.read(str(file)) for file in sorted(EXAMPLES.glob("*.yaml"))]
+    sound = [source for source in (reference, *examples) if spec.check(source).draft is not None]
+    assert len(sound) >= 3
+    validator = jsonschema.Draft202012Validator(spec.schema())
+    for source in sound:
+        assert [error.message for error in validator.iter_errors(source.tree)] == [], source.name
 
 
 def test_the_schema_describes_every_key(reference: spec.Source) -> None:

@@ -71,14 +71,14 @@ def test_faults_have_the_places_of_keys_and_entries_in_json_and_json5(tmp_path: 
           "name": "x", // "jobs": [
           "jobs": [
             {"name": "a", "command": "{[,:]}", "depends_on": ["b", 5]},
-            {"name": "c", "comand": /* , */ "d"}
+            {"name": "c", "zzzzzz": /* , */ "d"}
           ]
         }
         """
     checked = spec.check(spec.read(write(tmp_path / "w.json5", text)))
     assert {fault.path: (fault.line, fault.column) for fault in checked.faults} == {
         ("jobs", 0, "depends_on", 1): (4, 60),
-        ("jobs", 1, "comand"): (5, 19),
+        ("jobs", 1, "zzzzzz"): (5, 19),
         ("jobs", 1, "command"): (5, 5),
     }
 

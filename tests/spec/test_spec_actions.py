@@ -88,8 +88,7 @@ ACTIONS: list[tuple[dict[str, Any], list[str]]] = [
         [
             ('actions[0].job_name_regexes[0]: "zzz" matches no job; '
             "a pattern is searched for anywhere in the name"),
-            ('actions[0].job_name_regexes[1]: "(" is not a regular expression: missing ), '
-            "unterminated subpattern"),
+            'actions[0].job_name_regexes[1]: "(" is not a regular expression: missing ): (',
         ],
     ),
     (

@@ -52,16 +52,17 @@ SECTIONS: list[tuple[dict[str, Any], list[str]]] = [
         {"slurm_defaults": {"account": "a", "exclusive": True, "mail-user": None, "Mem": "1g"}},
         [
             "warning: slurm_defaults.mail-user: null is left out",
-            "slurm_defaults.Mem: `Mem` cannot have a default; write it in slurm_schedulers",
+            ("slurm_defaults.Mem: `Mem` cannot have a default; it belongs to a scheduler: "
+            "write it in slurm_schedulers"),
         ],
     ),
     (
         {"slurm_defaults": {"job_name": "x", "--qos": "q", "a": [1], "b": "x\ny"}},
         [
-            ("slurm_defaults.job_name: `job_name` cannot have a default; write it in "
-            "slurm_schedulers"),
-            ("slurm_defaults.--qos: '--qos' is no option of sbatch; "
-            "write the long name without dashes, as in mail-type"),
+            ("slurm_defaults.job_name: `job_name` cannot have a default; it belongs to a "
+            "scheduler: write it in slurm_schedulers"),
+            ("slurm_defaults.--qos: `--qos` cannot have a default; "
+            "write a long option of sbatch, as in mail-type"),
             "slurm_defaults.a: [1] is a list; write text, a number or true",
             ('slurm_defaults.b: "x\\ny" has a line break or a control character; '
             "write it on one line"),

@@ -91,10 +91,10 @@ def fault(tmp_path: Path, text: str) -> Fault:
 
 
 def test_faults_have_places(tmp_path: Path) -> None:
-    text = 'name = "x"\n[[jobs]]\nname = "a"\ncomand = "b"\ndepends_on = ["b"]\n'
+    text = 'name = "x"\n[[jobs]]\nname = "a"\nzzzzzz = "b"\ndepends_on = ["b"]\n'
     checked = spec.check(spec.read(write(tmp_path / "w.toml", text)))
     assert [(fault.path, fault.line, fault.column) for fault in checked.faults] == [
         (("jobs", 0, "command"), 2, 1),
-        (("jobs", 0, "comand"), 4, 1),
+        (("jobs", 0, "zzzzzz"), 4, 1),
         (("jobs", 0, "depends_on", 0), 5, 15),
     ]

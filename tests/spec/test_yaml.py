@@ -178,13 +178,13 @@ def test_places_are_those_of_keys_and_entries(tmp_path: Path) -> None:
             depends_on:
               - q
               - b: {c: 1}
-          - {name: b, comand: z}
+          - {name: b, zzzzzz: z}
         """,
     )
     places = {fault.path: (fault.line, fault.column) for fault in spec.check(source).faults}
     assert places == {
         ("jobs", 0, "command"): (4, 5),
         ("jobs", 0, "depends_on", 1): (7, 9),
-        ("jobs", 1, "comand"): (8, 15),
+        ("jobs", 1, "zzzzzz"): (8, 15),
         ("jobs", 1, "command"): (8, 5),
     }

@@ -35,6 +35,7 @@ def _evidence() -> None:
         sa.Column("absences", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("final_state", sa.Text(), nullable=True),
         sa.Column("final_at", sa.Double(), nullable=True),
+        sa.Column("asked_at", sa.Double(), nullable=True),
     ):
         op.add_column("allocation", column)
 
