@@ -33,6 +33,8 @@ class Settings:
     num_cpus: int | None = None
     memory_gb: float | None = None
     num_gpus: int | None = None
+    slurm_backend: str = "cli"
+    """What Slurm is asked by: cli (its programs) or pyslurm (its library)."""
     slurm_rate: float = 1.0
     """Slurm commands per second that all of this process may start, in the long run."""
     slurm_burst: int = 10
@@ -50,6 +52,7 @@ _KEYS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "client.run.memory_gb": ("memory_gb", (int, float)),
     "client.run.num_gpus": ("num_gpus", (int,)),
     "store.url": ("url", (str,)),
+    "slurm.backend": ("slurm_backend", (str,)),
     "slurm.rate": ("slurm_rate", (int, float)),
     "slurm.burst": ("slurm_burst", (int,)),
     "slurm.timeout": ("slurm_timeout", (int, float)),
@@ -126,6 +129,10 @@ def _converted(name: str, text: str, kind: type) -> Any:
 def _checked(settings: Settings) -> Settings:
     if settings.format not in {"table", "json"}:
         raise InvalidValue(f"format is {settings.format!r}", allowed="write table or json")
+    if settings.slurm_backend not in {"cli", "pyslurm"}:
+        raise InvalidValue(
+            f"slurm.backend is {settings.slurm_backend!r}", allowed="write cli or pyslurm"
+        )
     for field in fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, int | float) and not 0 <= value < math.inf:

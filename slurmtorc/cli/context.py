@@ -111,7 +111,8 @@ def paged(command: Callable[..., object]) -> Callable[..., object]:
 
         return command(*args, page=Page(offset, limit, sort_by, reverse_sort), **values)
 
-    return with_options(_PAGE_OPTIONS)(with_page)
+    decorated: Callable[..., object] = with_options(_PAGE_OPTIONS)(with_page)
+    return decorated
 
 
 def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:

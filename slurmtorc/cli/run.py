@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from slurmtorc.ports import Store
     from slurmtorc.worker.employ import Offer
     from slurmtorc.worker.node import Node
-    from slurmtorc.worker.worker import Ports, Worker
+    from slurmtorc.worker.station import Ports
+    from slurmtorc.worker.worker import Worker
 
 STUCK = 3
 CANCELED = 4
@@ -204,7 +205,7 @@ def _worker(state: State, workflow: Workflow, node: Node) -> Worker:
     from slurmtorc.worker.employ import Offer, employ
     from slurmtorc.worker.node import all_nodes
     from slurmtorc.worker.paths import local_log
-    from slurmtorc.worker.worker import Conduct
+    from slurmtorc.worker.station import Conduct
 
     config = ExecutionConfig.of(workflow.execution_config)
     by_steps = config.by_steps(in_slurm=node.slurm_job_id is not None)
@@ -226,7 +227,7 @@ def _ports(state: State, workflow: Workflow, offer: Offer) -> Ports:
     """Jobs are processes here, or steps of the allocation this command was started in."""
     from slurmtorc.wiring import clock, local_launcher, step_launcher, steps
     from slurmtorc.worker.employ import refuse_steps_outside
-    from slurmtorc.worker.worker import Ports
+    from slurmtorc.worker.station import Ports
 
     refuse_steps_outside(workflow, offer.node)
     if not offer.nodes:
@@ -246,7 +247,7 @@ def _drive(state: State, worker: Worker) -> int | None:
         follower = Follower(state.store, workflow.id, display)
 
         def rest(seconds: float) -> None:
-            follower.update(worker.trouble)
+            follower.update(worker.outage.trouble)
             worker.ports.launcher.wait(seconds)
 
         work(worker, rest)

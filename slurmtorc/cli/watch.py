@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -82,7 +83,7 @@ _OPTIONS = (
 @click.argument("workflow_ids", metavar="[WORKFLOW_ID]...", type=ID, nargs=-1)
 @with_options(_OPTIONS)
 @pass_state
-def watch(state: State, workflow_ids: tuple[int, ...], **given: Any) -> int:
+def watch(state: State, /, workflow_ids: tuple[int, ...], **given: Any) -> int:
     """Follow workflows' jobs and allocations until the end.
 
     Allocations that later stages need are asked for here too, jobs of dead workers are ended and
@@ -226,19 +227,14 @@ def _driven(following: Watch, conduct: Conduct) -> int | None:
     return None
 
 
-def _terminable() -> Any:
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
     """SIGTERM ends a watch as Ctrl-C does: the lease is given back."""
-    from contextlib import contextmanager
-
-    @contextmanager
-    def caught() -> Iterator[None]:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    return caught()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _watch(

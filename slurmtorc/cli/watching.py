@@ -133,13 +133,13 @@ class _Live:
 
 def _parts(view: View) -> list[Any]:
     left = max(0.0, view.next_look - time.time())
+    looked = time.strftime("%H:%M:%S", time.localtime(view.seen.now))
     return [
         f"Workflow {view.workflow.id} ({view.workflow.name})",
         _jobs(view),
         _allocations(view),
         *view.acts,
-        f"{time.strftime('%H:%M:%S', time.localtime(view.seen.now))} {view.choice.reason}"
-        f" · next look in {left:.0f} s",
+        f"{looked} {view.choice.reason} · next look in {left:.0f} s",
     ]
 
 

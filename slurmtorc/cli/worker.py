@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from slurmtorc.model import Allocation, Habits, Workflow
     from slurmtorc.worker.employ import Offer
     from slurmtorc.worker.node import Node
-    from slurmtorc.worker.worker import Ports, Worker
+    from slurmtorc.worker.station import Ports
+    from slurmtorc.worker.worker import Worker
 
 log = logging.getLogger("slurmtorc.cli.worker")
 
@@ -62,7 +63,7 @@ def _employed(state: State, workflow: Workflow, allocation: Allocation) -> Worke
     from slurmtorc.worker.employ import Offer, employ
     from slurmtorc.worker.node import this_node
     from slurmtorc.worker.paths import slurm_log
-    from slurmtorc.worker.worker import Conduct
+    from slurmtorc.worker.station import Conduct
 
     config = ExecutionConfig.of(workflow.execution_config)
     node = _with_end(state, this_node(os.environ), allocation)
@@ -101,7 +102,7 @@ def _ports(state: State, workflow: Workflow, offer: Offer, habits: Habits) -> Po
     from slurmtorc.wiring import clock, local_launcher, slurm, step_launcher
     from slurmtorc.worker.employ import refuse_steps_outside
     from slurmtorc.worker.inquest import Inquest
-    from slurmtorc.worker.worker import Ports
+    from slurmtorc.worker.station import Ports
 
     refuse_steps_outside(workflow, offer.node)
     allocation, node = offer.allocation, offer.node

@@ -114,7 +114,9 @@ def decide(seen: Sighting, policy: Policy) -> Choice:
 
 def pause(failures: int) -> float:
     """Seconds without another try, after so many failures in a row."""
-    return min(FIRST_PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S) if failures else 0.0
+    if not failures:
+        return 0.0
+    return min(FIRST_PAUSE_S * 2 ** min(failures - 1, 10), LONGEST_PAUSE_S)
 
 
 # ── nothing is left to run ───────────────────────────────────────────────────

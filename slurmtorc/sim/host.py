@@ -18,7 +18,7 @@ from slurmtorc.sim.clock import Process
 from slurmtorc.sim.launcher import SimLauncher
 from slurmtorc.worker.employ import Offer, employ
 from slurmtorc.worker.node import Node
-from slurmtorc.worker.worker import Conduct, Ports
+from slurmtorc.worker.station import Conduct, Ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -152,7 +152,8 @@ def retire(connection: Connection, compute_node_id: int, now: float) -> None:
     data = {"compute_node_id": node.id, "hostname": node.hostname}
     events.write(connection, node.workflow_id, now, [("compute_node_stopped", data)])
     if node.allocation_id is not None and _all_gone(connection, node.allocation_id):
-        closed(connection, node.allocation_id, None, now)
+        end = records.get(connection, Allocation, node.allocation_id).final_state
+        closed(connection, node.allocation_id, end.value if end else None, now)
 
 
 def _all_gone(connection: Connection, allocation_id: int) -> bool:

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from slurmtorc.errors import Conflict, SlurmError
+from slurmtorc.errors import Conflict, SlurmError, StoreUnavailable
 from slurmtorc.model import ActionType, Workflow
 from slurmtorc.rules.evidence import Standing
 from slurmtorc.rules.watching import (
@@ -41,6 +41,7 @@ GLANCE_S = 2.0
 """How long the watch rests at most before it looks whether the store has changed."""
 LEASE_SLACK_S = 10.0
 """What a round may take before another watch believes that this one is gone."""
+OUTAGE_REST_S = 5.0
 DONE = Stop(rule="once", reason="one look was asked for", exit_code=0)
 
 
@@ -98,6 +99,7 @@ class Watch:
         self.actor = Actor(ports, conduct.manner)
         self._next_look = 0.0
         self._stamp: object = None
+        self._down_since: float | None = None
 
     @property
     def ended(self) -> Mapping[int, Stop]:
@@ -105,8 +107,34 @@ class Watch:
         return {number: case.ended for number, case in self.cases.items() if case.ended}
 
     def tick(self) -> float | None:
-        """A round if it is time for one; seconds to rest, or None when all is over."""
+        """A round if it is time for one; seconds to rest, or None when all is over.
+
+        A store that does not answer is waited for, as long as the workflows say.
+        """
         now = self.ports.clock.now()
+        try:
+            rest = self._step(now)
+        except StoreUnavailable as error:
+            return self._outage(error, now)
+        if self._down_since is not None:
+            log.warning("The store answers again")
+            self._down_since = None
+        return rest
+
+    def _outage(self, error: StoreUnavailable, now: float) -> float:
+        if self._down_since is None:
+            log.warning("The store does not answer: %s", error)
+            self._down_since = now
+        patience = max(
+            case.workflow.compute_node_wait_for_healthy_database_minutes
+            for case in self.cases.values()
+        )
+        if now - self._down_since > 60 * patience:
+            raise error
+        self._next_look = now  # the round that was cut short is made up for
+        return OUTAGE_REST_S
+
+    def _step(self, now: float) -> float | None:
         scripts = self.ports.scripts
         ended = scripts is not None and scripts.poll()
         if now >= self._next_look or self._anything_over() or ended:
@@ -206,7 +234,7 @@ class Watch:
         choice = decide(seen, self.conduct.policy)
         if isinstance(choice, Stop) and choice.rule == "stuck" and self._has_due(seen):
             return Wait(rule="actions", reason="an action is about to ask for nodes")
-        if not passive or isinstance(choice, Stop):
+        if not passive or seen.progress.is_complete:
             return choice
         holder = f"{seen.memory.hostname} (process {seen.memory.pid})"
         return Wait(rule="passive", reason=f"another watch is at work: {holder}")

@@ -13,7 +13,8 @@ from slurmtorc.schedule.begin import make_folder
 from slurmtorc.worker.attempts import Surroundings
 from slurmtorc.worker.monitor import process_of
 from slurmtorc.worker.paths import STDIO_FOLDER
-from slurmtorc.worker.worker import LEASE_S, Station, Worker
+from slurmtorc.worker.station import Station
+from slurmtorc.worker.worker import LEASE_S, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from slurmtorc.model import Allocation, Workflow
     from slurmtorc.ports import Store
     from slurmtorc.worker.node import Node
-    from slurmtorc.worker.worker import Conduct, Ports
+    from slurmtorc.worker.station import Conduct, Ports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

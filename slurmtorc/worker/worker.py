@@ -12,32 +12,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from slurmtorc.errors import StoreBusy, StoreUnavailable, TorcError
+from slurmtorc.errors import StoreUnavailable, TorcError
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
 from slurmtorc.worker.doubts import Doubts
+from slurmtorc.worker.outage import Outage
 from slurmtorc.worker.recovering import Recovering, is_script
 from slurmtorc.worker.rooms import Rooms
+from slurmtorc.worker.station import SHORTEST_KILL_WAIT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from slurmtorc.model import (
         Capacity,
         Claim,
-        ComputeNode,
         Outlook,
         Report,
-        SlurmState,
         SlurmStats,
     )
-    from slurmtorc.ports import Clock, Exit, Launcher, Store
+    from slurmtorc.ports import Exit
     from slurmtorc.worker.attempts import Attempt, Surroundings
     from slurmtorc.worker.rooms import Place
+    from slurmtorc.worker.station import Conduct, Ports, Station
 
 log = logging.getLogger(__name__)
 
@@ -54,60 +52,6 @@ KILL_GRACE_S = 10.0
 """Between TERM and KILL, for jobs that are stopped but not by a deadline."""
 LAST_WORDS_S = 3.0
 """What a worker keeps for itself of the time that Slurm leaves it after its TERM."""
-SHORTEST_KILL_WAIT_S = 5.0
-"""Slurm never gives less, whatever its KillWait is."""
-LONGEST_OUTAGE_REST_S = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conduct:
-    """How one worker is to behave."""
-
-    max_parallel_jobs: int | None = None
-    """At most so many at a time; without an `end_time` (`torc run`), whatever they need."""
-    idle_limit_s: float = 90.0
-    patient: bool = False
-    """Stays while other workers work."""
-    end_time: float | None = None
-    """When the allocation ends."""
-    interrupt_means: Stopped = Stopped.INTERRUPTED
-    by_steps: bool = False
-    """Jobs are steps: Slurm ends them at their own limits before the allocation's end."""
-    kill_wait_s: float = SHORTEST_KILL_WAIT_S
-    """How long Slurm leaves processes alive that it has told to end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Station:
-    """What a worker has been given: its row in the store, and what jobs may use."""
-
-    node: ComputeNode
-    whole: Capacity
-    gpus: tuple[str, ...] = ()
-    nodes: tuple[tuple[str, Capacity], ...] = ()
-    """All nodes it commands, by name, where jobs are steps; empty: its own alone."""
-
-
-class Accounts(Protocol):
-    """What accounting has said since the last call."""
-
-    def __call__(self, *, last: bool = False) -> Sequence[SlurmStats]:
-        """With `last`, what is still out is waited for a little."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """What a worker acts through."""
-
-    store: Store
-    launcher: Launcher
-    clock: Clock
-    act: Callable[[], None] | None = None
-    """Executes the workflow's pending actions, where this worker can."""
-    why: Callable[[], SlurmState | None] | None = None
-    """Why Slurm ends the allocation this worker is in, as soon as that is known."""
-    accounts: Accounts | None = None
-    """What accounting has said of steps."""
 
 
 class Worker:
@@ -126,8 +70,7 @@ class Worker:
         self.left: Leave | None = None
         self.in_doubt = False
         """It ends without a word of the jobs it stopped, as nobody has said why."""
-        self.trouble: str | None = None
-        """Why the store has not answered lately."""
+        self.outage = Outage()
         self._rooms = Rooms(station.whole, station.gpus, station.nodes)
         self._doubts = Doubts(ports.why)
         self._stats: list[SlurmStats] = []
@@ -147,8 +90,6 @@ class Worker:
         self._idle_since = ports.clock.now()
         self._next_heartbeat = 0.0
         self._next_outlook = 0.0
-        self._outages = 0
-        self._retry_at = 0.0
 
     # ── the step ─────────────────────────────────────────────────────────────
 
@@ -157,10 +98,10 @@ class Worker:
         now = self.ports.clock.now()
         self._watch_time(now)  # first: what ends after a signal may have ended by it
         self._reap()
-        if now >= self._retry_at:
+        if now >= self.outage.retry_at:
             try:
                 self._talk(now)
-                self._recovered()
+                self.outage.over()
             except StoreUnavailable as error:
                 self._outage(error, now)
         if self._is_over(now):
@@ -189,8 +130,8 @@ class Worker:
         self._signal(hard=True)
 
     def _rest(self, now: float) -> float:
-        if now < self._retry_at:
-            return min(self._retry_at - now, BUSY_REST_S)
+        if now < self.outage.retry_at:
+            return min(self.outage.retry_at - now, BUSY_REST_S)
         if self._doubts.held or self.stopped is Stopped.ALLOCATION:
             return HURRIED_REST_S
         return REST_S if self._has_room() else BUSY_REST_S
@@ -310,7 +251,7 @@ class Worker:
 
     def _talk(self, now: float) -> None:
         """Everything this step has to say and to ask."""
-        if self._outages:
+        if self.outage.failures:
             self._find_lost()
         self._beat(now)
         if self._reports or (self._has_news() and self.left is None and self._has_room()):
@@ -426,21 +367,11 @@ class Worker:
     # ── outages ──────────────────────────────────────────────────────────────
 
     def _outage(self, error: StoreUnavailable, now: float) -> None:
-        self._outages += 1
-        if not isinstance(error, StoreBusy):
-            self.trouble = str(error)
+        self.outage.failed(error, now)
         self._stamp = None  # what was news before has not been acted upon
-        self._retry_at = now + min(0.1 * 2 ** min(self._outages, 10), LONGEST_OUTAGE_REST_S)
-        if self._outages == 1 and not isinstance(error, StoreBusy):
-            log.warning("The store does not answer, jobs go on: %s", error)
         longest = 60 * self.around.workflow.compute_node_wait_for_healthy_database_minutes
         if not self.running and (self._interrupts > 1 or now >= self._idle_since + longest):
             raise error
-
-    def _recovered(self) -> None:
-        if self._outages > 1:
-            log.warning("The store answers again")
-        self._outages, self._retry_at, self.trouble = 0, 0.0, None
 
     def _find_lost(self) -> None:
         """After an answer that never came: give back what we hold without knowing it."""

@@ -82,7 +82,7 @@ def _draft(random: Random, directory: str) -> Draft:
         for number in range(random.randint(1, 2))
     ]
     jobs = []
-    for number in range(random.randint(3, 15)):
+    for number in range(min(random.randint(3, 15), random.randint(3, 15))):
         before = [at for at in range(number) if random.random() < 0.8 / (number + 1)]
         jobs.append(
             a_job(

@@ -69,11 +69,18 @@ def _intents(report: Report) -> Iterator[str]:
 
 
 def _twice(report: Report) -> Iterator[str]:
-    """Two processes of one job that both succeeded: only an orphan's may, out of reach."""
+    """Two processes of one job that both succeeded.
+
+    Nobody can know of a success whose worker was killed before it could tell the store, nor of
+    what an orphan does on a node that is out of reach.
+    """
     lost = {b.number for b in report.bookings if b.state is SlurmState.NODE_FAIL}
+    killed = {life.slurm_job_id for life in report.lives if not life.in_order}
+    told = {(r.job_id, r.attempt_id) for r in report.results if r.return_code == 0}
     successes: dict[int, list[Run]] = {}
     for run in report.runs:
-        if run.code == 0 and run.slurm_job_id not in lost and run.told:
+        untold = run.slurm_job_id in killed and (run.job_id, run.attempt_id) not in told
+        if run.code == 0 and run.told and run.slurm_job_id not in lost and not untold:
             successes.setdefault(run.job_id, []).append(run)
     for job, runs in successes.items():
         if len(runs) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from slurmtorc.sim.store import SimStore
 from slurmtorc.sim.world import Simulation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from slurmtorc.sim.report import Report
@@ -23,6 +25,14 @@ EACH = 125
 ALWAYS_THE_SAME = [f"fixed {number}" for number in range(4)]
 NEW_EVERY_TIME = 4
 """As many again, of seeds that nobody has tried."""
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """What goes wrong on purpose is logged; nobody reads it here."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
 
 
 def simulated(seed: str, directory: Path, store: SimStore) -> Report:

@@ -25,7 +25,8 @@ from slurmtorc.store.sql import SqlStore
 from slurmtorc.worker.attempts import Surroundings
 from slurmtorc.worker.launch import LocalLauncher
 from slurmtorc.worker.monitor import process_of
-from slurmtorc.worker.worker import Conduct, Ports, Station, Worker
+from slurmtorc.worker.station import Conduct, Ports, Station
+from slurmtorc.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -27,7 +27,8 @@ from slurmtorc.ports import Exit
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.store.sql import SqlStore
 from slurmtorc.worker.attempts import Surroundings
-from slurmtorc.worker.worker import Conduct, Ports, Station, Worker
+from slurmtorc.worker.station import Conduct, Ports, Station
+from slurmtorc.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
