@@ -106,11 +106,11 @@ class Store(Protocol):
     def create(self, draft: Draft) -> int:
         """Store a whole workflow, all or nothing; its id."""
 
-    def initialize(self, workflow_id: int, *, first: bool = False) -> int:
+    def initialize(self, workflow_id: int, *, after_run: int | None = None) -> int:
         """Begin a new run: link jobs by files and data, and make them blocked or ready.
 
-        Refused while jobs are pending or running. The new run id. With `first`, a workflow that
-        has begun already stays as it is: of two that begin it at once, one does.
+        Refused while jobs are pending or running. The new run id. With `after_run`, only if that
+        is still the last run (0: none yet): of two that begin the next one at once, one does.
         """
 
     def cancel(self, workflow_id: int) -> int:

@@ -52,7 +52,19 @@ def slurm(settings: Settings) -> Slurm:
     """The Slurm of this machine: one for a process, so that all its commands count together."""
     from slurmtorc.slurm.cli import SlurmCli  # noqa: PLC0415
 
-    return SlurmCli(settings, clock)
+    programs = SlurmCli(settings, clock)
+    return programs if settings.slurm_backend == "cli" else _by_library(settings, programs)
+
+
+def _by_library(settings: Settings, programs: Slurm) -> Slurm:
+    """Slurm's library, if it can be used here."""
+    from slurmtorc.slurm.backend import library  # noqa: PLC0415
+    from slurmtorc.slurm.lib import SlurmLib  # noqa: PLC0415
+
+    helper = library(os.environ, settings.slurm_timeout)
+    if helper is None:
+        return programs
+    return SlurmLib(helper, programs, settings=settings, clock=clock)
 
 
 def ledger(settings: Settings) -> Ledger:

@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("run:run", "Run a workflow on this machine, to its end."),
     "submit": ("submit:submit", "Submit a workflow by its own schedulers and actions."),
     "submit-slurm": ("submit:submit_slurm", "Plan Slurm allocations for a workflow, and submit."),
-    "watch": ("watch:watch", "Follow a workflow's jobs and allocations until the end."),
+    "watch": ("watch:watch", "Follow workflows' jobs and allocations until the end."),
     "recover": ("recover:recover", "Heal what failed in a complete workflow, and run it again."),
     "status": ("workflows:status", "How far a workflow is."),
     "create": ("workflows:create", "Store a workflow without running it."),

@@ -171,11 +171,13 @@ def _agreed(workflow_id: int, jobs: Sequence[Job], *, no_prompts: bool) -> bool:
 
 
 def _reset(store: Store, workflow_id: int, jobs: Sequence[Job], *, begin_anew: bool) -> list[Job]:
+    from slurmtorc.model import Workflow
     from slurmtorc.schedule.begin import begin
 
+    last = store.get(Workflow, workflow_id).run_id
     done = set(store.reset_jobs(workflow_id, [job.id for job in jobs]))
     if begin_anew and JobStatus.UNINITIALIZED in store.outlook(workflow_id).present:
-        begin(store, workflow_id)
+        begin(store, workflow_id, after_run=last)
     return [job for job in jobs if job.id in done]
 
 

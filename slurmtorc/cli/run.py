@@ -134,10 +134,11 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
             note(f"Workflow {workflow.id}: {back} jobs of a worker that died come back")
         if workflow.run_id and not _waits_for_a_new_run(store, workflow.id):
             return workflow
-        workflow_id = workflow.id
+        workflow_id, last = workflow.id, workflow.run_id
     else:
-        workflow_id = _created(state, name, node, ignore_missing=ignore_missing)
-    return begin(state.open_store(create=True), workflow_id, ignore_missing=ignore_missing)
+        workflow_id, last = _created(state, name, node, ignore_missing=ignore_missing), 0
+    store = state.open_store(create=True)
+    return begin(store, workflow_id, ignore_missing=ignore_missing, after_run=last)
 
 
 def _waits_for_a_new_run(store: Store, workflow_id: int) -> bool:

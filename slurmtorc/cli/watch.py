@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from slurmtorc.model import Workflow
-    from slurmtorc.watch.acts import Manner
+    from slurmtorc.watch.acts import Manner, Ports
     from slurmtorc.watch.watcher import Conduct, View, Watch
 
 log = logging.getLogger("slurmtorc.cli.watch")
@@ -243,12 +243,18 @@ def _watch(
     conduct: Conduct,
     show: Callable[[View], None],
 ) -> Watch:
-    from slurmtorc.watch.acts import Ports
     from slurmtorc.watch.watcher import Watch
+
+    return Watch(watch_ports(state), workflows, conduct, show)
+
+
+def watch_ports(state: State) -> Ports:
+    """What a watch in this process acts through."""
+    from slurmtorc.watch.acts import Ports
     from slurmtorc.wiring import clock, recovery_scripts, slurm, submitter, traces
 
     port = slurm(state.settings)
-    ports = Ports(
+    return Ports(
         store=state.store,
         slurm=port,
         clock=clock,
@@ -259,7 +265,6 @@ def _watch(
         hostname=socket.gethostname().partition(".")[0],
         pid=os.getpid(),
     )
-    return Watch(ports, workflows, conduct, show)
 
 
 # ── what was decided ─────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ from slurmtorc.cli.check_resources import check_resources
 from slurmtorc.cli.context import ID, State, TorcCommand, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import reset_status
+from slurmtorc.cli.sync import sync_status
 
 if TYPE_CHECKING:
     from slurmtorc.model import Workflow
@@ -191,3 +192,4 @@ workflows.add_command(create)
 workflows.add_command(reset_status)
 workflows.add_command(cancel)
 workflows.add_command(status)
+workflows.add_command(sync_status)

@@ -116,7 +116,7 @@ def pause(failures: int) -> float:
     """Seconds without another try, after so many failures in a row."""
     if not failures:
         return 0.0
-    return min(FIRST_PAUSE_S * 2 ** min(failures - 1, 10), LONGEST_PAUSE_S)
+    return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_S)
 
 
 # ── nothing is left to run ───────────────────────────────────────────────────

@@ -67,8 +67,13 @@ def refuse_misfits(draft: Draft, whole: Capacity, source: str, where: str) -> No
         raise SpecError(source, faults)
 
 
-def begin(store: Store, workflow_id: int, *, ignore_missing: bool = False) -> Workflow:
-    """Start the first run of a workflow that is in the store; the workflow as it is then."""
+def begin(
+    store: Store, workflow_id: int, *, ignore_missing: bool = False, after_run: int = 0
+) -> Workflow:
+    """Start the run that follows `after_run`; the workflow as it is then.
+
+    If somebody else has begun it meanwhile, that is the run.
+    """
     workflow = store.get(Workflow, workflow_id)
     directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
     files = {file: modified(directory, file.path) for file in store.required_files(workflow_id)}
@@ -81,7 +86,7 @@ def begin(store: Store, workflow_id: int, *, ignore_missing: bool = False) -> Wo
         what = f"user data has no value, and no job writes it: {_listed(empty)}"
         raise Conflict(f"workflow {workflow_id} cannot begin: {what}")
     store.note_files({file.id: time for file, time in files.items()})
-    store.initialize(workflow_id, first=True)
+    store.initialize(workflow_id, after_run=after_run)
     return store.get(Workflow, workflow_id)
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import SlurmError, TorcError
 from slurmtorc.model import Allocation
-from slurmtorc.rules.endings import Stopped
+from slurmtorc.rules.endings import TELLING, Stopped
 from slurmtorc.schedule.submit import end_surplus
 from slurmtorc.sim.clock import Process
 from slurmtorc.sim.launcher import SimLauncher
-from slurmtorc.worker.employ import Offer, employ
+from slurmtorc.worker.employ import Offer, employ, leave
 from slurmtorc.worker.node import Node
 from slurmtorc.worker.station import Conduct, Ports
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from simpy.events import Event
 
-    from slurmtorc.model import Workflow
+    from slurmtorc.model import SlurmState, Workflow
     from slurmtorc.ports import Order, Slurm
     from slurmtorc.sim.booking import Booking
     from slurmtorc.sim.clock import SimClock
@@ -197,10 +197,20 @@ class _Hosted:
             launcher=self.launcher,
             clock=self.premises.clock,
             act=None if act is None else lambda: act(workflow, allocation.output_dir),
+            why=self._why,
         )
         worker = employ(ports, workflow, self._offer(workflow, allocation))
         self.life.compute_node_id = worker.station.node.id
         return worker
+
+    def _why(self) -> SlurmState | None:
+        """What accounting says of the allocation's end, as far as it is the end of all its jobs."""
+        number = self.host.booking.number
+        try:
+            entry = self.premises.slurm.account([number], 0.0).get(number)
+        except SlurmError:
+            return None
+        return entry.state if entry is not None and entry.state in TELLING else None
 
     def _offer(self, workflow: Workflow, allocation: Allocation) -> Offer:
         booking = self.host.booking
@@ -217,7 +227,7 @@ class _Hosted:
             max_parallel_jobs=allocation.max_parallel_jobs,
             idle_limit_s=workflow.compute_node_wait_for_new_jobs_seconds,
             end_time=node.end_time,
-            interrupt_means=Stopped.CANCELED,
+            interrupt_means=Stopped.ALLOCATION,
         )
         return Offer(
             node=node, output_dir=allocation.output_dir, conduct=conduct, allocation=allocation
@@ -235,12 +245,8 @@ class _Hosted:
 
     def _leave(self, worker: Worker) -> None:
         """As employ.work and `torc worker` end."""
-        store, node_id = worker.ports.store, worker.station.node.id
-        if store.held(node_id):
-            store.abandon(node_id)
-        else:
-            store.retire(node_id)
+        leave(worker)
         try:
-            end_surplus(store, self.premises.slurm, worker.around.workflow.id)
+            end_surplus(worker.ports.store, self.premises.slurm, worker.around.workflow.id)
         except SlurmError as error:
             log.info("Queued allocations could not be canceled: %s", error)

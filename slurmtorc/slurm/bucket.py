@@ -6,6 +6,7 @@ Separate so that it is tested with a clock that stands still. Nothing may go rou
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,16 +22,18 @@ class Bucket:
         self._clock = clock
         self._tokens = self._size
         self._at = clock.now()
+        self._turn = threading.Lock()
 
     def take(self) -> None:
-        """One token, now or after a rest."""
+        """One token, now or after a rest; threads get theirs one after another."""
         if self._rate <= 0:
             return
-        self._fill()
-        if self._tokens < 1:
-            self._clock.sleep((1 - self._tokens) / self._rate)
+        with self._turn:
             self._fill()
-        self._tokens -= 1
+            if self._tokens < 1:
+                self._clock.sleep((1 - self._tokens) / self._rate)
+                self._fill()
+            self._tokens -= 1
 
     def _fill(self) -> None:
         """A clock that was set back gives nothing and costs nothing."""

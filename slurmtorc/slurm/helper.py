@@ -12,6 +12,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
@@ -46,7 +47,7 @@ class Helper(Protocol):
 
 
 class Child:
-    """One child process at a time; a new one after the last one died."""
+    """One child process at a time; a new one after the last one died. Threads take turns."""
 
     def __init__(self, environ: Mapping[str, str], timeout: float) -> None:
         found = clean_environment(environ)
@@ -56,24 +57,27 @@ class Child:
         self._finish: Callable[[], object] | None = None
         self._release = ""
         self._hopeless = ""
+        self._turn = threading.RLock()
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  it lives as long as this object
         weakref.finalize(self, self._complaints.close)
 
     def start(self) -> str:
         """Import the library, if no child has it already. What failed once is not tried again."""
-        if self._hopeless:
-            raise Unfit(self._hopeless)
-        if self._process is None or self._process.poll() is not None:
-            self.end()
-            self._process = self._started()
-            self._finish = weakref.finalize(self, _end, self._process)
-            self._release = self._greeted()
-        return self._release
+        with self._turn:
+            if self._hopeless:
+                raise Unfit(self._hopeless)
+            if self._process is None or self._process.poll() is not None:
+                self.end()
+                self._process = self._started()
+                self._finish = weakref.finalize(self, _end, self._process)
+                self._release = self._greeted()
+            return self._release
 
     def ask(self, question: str, **given: Any) -> dict[str, Any]:
         """The answer to one question."""
-        self.start()
-        return self._asked(question, given, self._timeout)
+        with self._turn:
+            self.start()
+            return self._asked(question, given, self._timeout)
 
     def end(self) -> None:
         """End the child, if there is one."""

@@ -20,19 +20,19 @@ from slurmtorc.errors import (
     SubmissionInDoubt,
     SubmissionRefused,
 )
-from slurmtorc.model import AccountingEntry, Partition, QueueEntry, Site
-from slurmtorc.slurm import parse, refusals
+from slurmtorc.model import Site
+from slurmtorc.slurm import refusals, rows
 from slurmtorc.slurm.bucket import Bucket
 from slurmtorc.slurm.cli import SLACK
-from slurmtorc.slurm.commands import SEPARATOR, submit_environment
+from slurmtorc.slurm.commands import submit_environment
 from slurmtorc.slurm.directives import description
 from slurmtorc.slurm.helper import Lost, Unfit
 from slurmtorc.slurm.states import state_of
-from slurmtorc.units import MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
+    from slurmtorc.model import AccountingEntry, QueueEntry
     from slurmtorc.ports import Clock, Script, Slurm
     from slurmtorc.settings import Settings
     from slurmtorc.slurm.helper import Helper
@@ -85,7 +85,7 @@ class SlurmLib:
         if not wanted:
             return {}
         try:
-            found = {row["id"]: _queued(row) for row in self._ask("jobs", ids=wanted)}
+            found = {row["id"]: rows.queued(row) for row in self._ask("jobs", ids=wanted)}
         except Unfit:
             return self._programs.look(slurm_job_ids)
         return {number: found[number] for number in slurm_job_ids if number in found}
@@ -96,12 +96,12 @@ class SlurmLib:
         if not wanted:  # to the library no ids are all jobs of the day
             return {}
         try:
-            rows = self._ask("accounts", ids=sorted(wanted), start=earliest) or ()
+            told = self._ask("accounts", ids=sorted(wanted), start=earliest) or ()
         except Unfit:
             return self._programs.account(slurm_job_ids, since)
         return {
-            row["id"]: _accounted(row)
-            for row in rows
+            row["id"]: rows.accounted(row)
+            for row in told
             if row["id"] in wanted and (row["submit"] or earliest) >= earliest
         }
 
@@ -111,10 +111,10 @@ class SlurmLib:
             raise InvalidValue(f"token {token!r}", allowed="write lower-case letters and digits")
         earliest = int(max(0.0, since - SLACK))
         try:
-            found = _first(self._ask("jobs", user=os.getuid()), token, earliest)
+            found = rows.first(self._ask("jobs", user=os.getuid()), token, earliest)
             if found is None:
-                rows = self._ask("accounts", user=os.getuid(), start=earliest)
-                found = _first(rows or (), token, earliest)
+                told = self._ask("accounts", user=os.getuid(), start=earliest)
+                found = rows.first(told or (), token, earliest)
         except Unfit:
             return self._programs.find(token, since)
         return found
@@ -138,7 +138,7 @@ class SlurmLib:
                 told = self._ask("site")
             except Unfit:
                 return self._programs.site()
-            self._site = Site(name=told["name"] or "cluster", partitions=_partitions(told))
+            self._site = Site(name=told["name"] or "cluster", partitions=rows.partitions(told))
         return self._site
 
     # ── calls ────────────────────────────────────────────────────────────────
@@ -178,13 +178,13 @@ class SlurmLib:
     def _already_there(self, token: str) -> int | None:
         """An allocation of that token which the library submitted though it said no."""
         try:
-            rows = self._ask("jobs", user=os.getuid())
+            told = self._ask("jobs", user=os.getuid())
         except Unfit:
             return None
         except SlurmError as error:
             raise SubmissionInDoubt(f"Slurm refused, and then was gone ({error})") from None
-        alive = [row for row in rows if not state_of(row["state"] or "").final]
-        return _first(alive, token, 0)
+        alive = [row for row in told if not state_of(row["state"] or "").final]
+        return rows.first(alive, token, 0)
 
 
 # ── what the child said ──────────────────────────────────────────────────────
@@ -216,72 +216,3 @@ def _submission_error(said: Mapping[str, Any]) -> SlurmError:
     if number in _OF_THE_CONTROLLER:
         return SubmissionRefused(words)
     return SubmissionInDoubt(f"Slurm's library may have submitted ({words}, error {number})")
-
-
-def _queued(row: Mapping[str, Any]) -> QueueEntry:
-    reason = row["reason"] or ""
-    return QueueEntry(
-        slurm_job_id=row["id"],
-        name=row["name"] or "",
-        state=state_of(row["state"] or ""),
-        reason="" if reason == "None" else reason,
-        nodes=row["nodes"] or "",
-        submit_time=_moment(row["submit"]),
-        start_time=_moment(row["start"]),
-        end_time=_moment(row["end"]),
-    )
-
-
-def _accounted(row: Mapping[str, Any]) -> AccountingEntry:
-    nodes, limit = row["nodes"] or "", row["limit"]
-    return AccountingEntry(
-        slurm_job_id=row["id"],
-        name=row["name"] or "",
-        state=state_of(row["state"] or ""),
-        nodes="" if nodes == "None assigned" else nodes,
-        submit_time=_moment(row["submit"]),
-        start_time=_moment(row["start"]),
-        end_time=_moment(row["end"]),
-        elapsed_s=row["elapsed"] or 0,
-        timelimit_s=limit * MINUTE if isinstance(limit, int) else None,
-    )
-
-
-def _moment(seconds: int | None) -> float | None:
-    return float(seconds) if seconds else None
-
-
-def _first(rows: Collection[Mapping[str, Any]], token: str, earliest: int) -> int | None:
-    """The earliest of the jobs that bear the token: others are copies made by hand."""
-    bearers = (
-        (row["submit"], row["id"])
-        for row in rows
-        if (row["submit"] or -1) >= earliest and _bears(row, token)
-    )
-    return min(bearers, default=(0, None))[1]
-
-
-def _bears(row: Mapping[str, Any], token: str) -> bool:
-    name = row["name"] or ""
-    return name == token or name.endswith(f"_{token}") or row.get("comment") == token
-
-
-def _partitions(told: Mapping[str, Any]) -> tuple[Partition, ...]:
-    """As sinfo would print them: one parser knows what nodes of several kinds come to."""
-    return parse.partitions("\n".join(_sinfo_lines(told)))
-
-
-def _sinfo_lines(told: Mapping[str, Any]) -> Iterator[str]:
-    for part in told["partitions"]:
-        head = (
-            part["name"] + ("*" if part["default"] else ""),
-            part["state"].lower(),
-            "infinite" if part["limit"] == "UNLIMITED" else str(part["limit"]),
-        )
-        nodes = [node for node in told["nodes"] if part["name"] in (node["partitions"] or ())]
-        for node in nodes:
-            gres = ",".join(f"{name}:{count}" for name, count in (node["gres"] or {}).items())
-            size = (1, node["cpus"], node["memory"] or 0, gres or "(null)")
-            yield SEPARATOR.join((*head, *map(str, size)))
-        if not nodes:
-            yield SEPARATOR.join((*head, "0", "0", "0", "(null)"))

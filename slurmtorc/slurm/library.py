@@ -15,10 +15,10 @@ from __future__ import annotations
 import grp
 import json
 import os
-import resource
-import socket
 import sys
 from typing import TYPE_CHECKING, Any
+
+from slurmtorc.slurm import sbatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,20 +26,9 @@ if TYPE_CHECKING:
 _PING = (0, 1)
 """The primary controller and its backup: either is enough."""
 
-_LIMITS = (
-    "CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS",
-)  # fmt: skip
-_UNLIMITED = 2**64 - 1
-
-_PLUGINS = ("/etc/slurm/plugstack.conf", "/run/slurm/conf/plugstack.conf")
-
 
 class Silent(Exception):
     """No controller answers a ping."""
-
-
-class OnlySbatch(Exception):
-    """Here sbatch does more than hand a script on."""
 
 
 def main() -> None:
@@ -197,8 +186,8 @@ def _submit(
     """The id. An RPCError is an answer of Slurm's; anything else was raised before it was asked."""
     _ping(pyslurm)
     config = pyslurm.slurmctld.Config.load()
-    _refuse_what_only_sbatch_does(config)
-    given = {**environment, **_surroundings(config, directory)}
+    sbatch.refuse_plugins(config)
+    given = {**environment, **sbatch.surroundings(config, directory)}
     return int(pyslurm.JobSubmitDescription(**description, environment=given).submit())
 
 
@@ -213,48 +202,6 @@ def _ping(pyslurm: Any) -> None:
         else:
             return
     raise Silent(why)
-
-
-# ── what sbatch does besides ─────────────────────────────────────────────────
-
-
-def _refuse_what_only_sbatch_does(config: Any) -> None:
-    """Plugins of the site's that are loaded by sbatch, not by the controller."""
-    if config.cli_filter_plugins:
-        raise OnlySbatch(f"cli_filter_plugins is {config.cli_filter_plugins}")
-    own = os.path.join(os.path.dirname(os.environ.get("SLURM_CONF", "")), "plugstack.conf")  # noqa: PTH118, PTH120  one stat each
-    for path in (config.plugin_stack_config, own, *_PLUGINS):
-        if path and os.path.exists(path):  # noqa: PTH110  see above
-            raise OnlySbatch(f"{path} may hold plugins of sbatch")
-
-
-def _surroundings(config: Any, directory: str) -> dict[str, str]:
-    """Variables by which sbatch tells slurmd of limits, umask and niceness."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return {
-        "SLURM_SUBMIT_DIR": directory,
-        "SLURM_SUBMIT_HOST": socket.gethostname().partition(".")[0],
-        "SLURM_UMASK": f"{mask:04o}",
-        "SLURM_PRIO_PROCESS": str(os.getpriority(os.PRIO_PROCESS, 0)),
-        **{f"SLURM_RLIMIT_{name}": str(_limit(name)) for name in _propagated(config)},
-    }
-
-
-def _propagated(config: Any) -> list[str]:
-    """Which limits go with a job: all, unless the site says otherwise."""
-    only = [name.upper() for name in config.propagate_resource_limits or ["ALL"]]
-    never = {name.upper() for name in config.propagate_resource_limits_except or []}
-    return [
-        name
-        for name in _LIMITS
-        if ("ALL" in only or name in only) and name not in never and "NONE" not in only
-    ]
-
-
-def _limit(name: str) -> int:
-    soft, _ = resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))
-    return _UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -182,10 +182,12 @@ class SqlStore:
         now = self.clock.now()
         return self._change(lambda c: creation.create(c, self._dialect, draft, now))
 
-    def initialize(self, workflow_id: int, *, first: bool = False) -> int:
+    def initialize(self, workflow_id: int, *, after_run: int | None = None) -> int:
         """Begin a new run."""
         now = self.clock.now()
-        return self._change(lambda c: workflows.initialize(c, workflow_id, now, first=first))
+        return self._change(
+            lambda c: workflows.initialize(c, workflow_id, now, after_run=after_run)
+        )
 
     def cancel(self, workflow_id: int) -> int:
         """Cancel a workflow and what its workers hold."""

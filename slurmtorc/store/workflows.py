@@ -96,10 +96,12 @@ def outlook(connection: Connection, workflow_id: int) -> Outlook:
 # ── initialize ───────────────────────────────────────────────────────────────
 
 
-def initialize(connection: Connection, workflow_id: int, now: float, *, first: bool = False) -> int:
-    """Begin a new run; its id. With `first`, only if there was none yet."""
+def initialize(
+    connection: Connection, workflow_id: int, now: float, *, after_run: int | None = None
+) -> int:
+    """Begin a new run; its id. With `after_run`, only if that is still the last one."""
     row = locked(connection, workflow_id)
-    if first and row["run_id"]:
+    if after_run not in {None, row["run_id"]}:
         begun: int = row["run_id"]
         return begun
     if row["is_archived"]:

@@ -122,6 +122,7 @@ class Watch:
         return rest
 
     def _outage(self, error: StoreUnavailable, now: float) -> float:
+        self._next_look = now  # the round that was cut short is made up for
         if self._down_since is None:
             log.warning("The store does not answer: %s", error)
             self._down_since = now
@@ -131,7 +132,6 @@ class Watch:
         )
         if now - self._down_since > 60 * patience:
             raise error
-        self._next_look = now  # the round that was cut short is made up for
         return OUTAGE_REST_S
 
     def _step(self, now: float) -> float | None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from slurmtorc.model import Allocation, Workflow
-    from slurmtorc.ports import Store
     from slurmtorc.worker.node import Node
     from slurmtorc.worker.station import Conduct, Ports
 
@@ -56,22 +55,25 @@ def _station(record: ComputeNode, offer: Offer) -> Station:
 
 def work(worker: Worker, rest: Callable[[float], object]) -> None:
     """Drive a worker to its end; if the worker itself fails, its jobs end with it."""
-    store = worker.ports.store
     try:
         drive(worker.tick, rest)
     except BaseException:
         worker.kill()
         raise
+    leave(worker)
+
+
+def leave(worker: Worker) -> None:
+    """A worker that ends in order holds nothing; if it does, that comes back.
+
+    Unless it is in doubt: what it holds is the watch's to judge, once accounting says why the
+    allocation ended.
+    """
     if worker.in_doubt:
-        # What it holds is the watch's to judge, once accounting says why the allocation ended.
         worker.kill()
         return
     worker.finish()
-    _farewell(store, worker.station.node.id)
-
-
-def _farewell(store: Store, node_id: int) -> None:
-    """A worker that ends in order holds nothing; if it does, that comes back."""
+    store, node_id = worker.ports.store, worker.station.node.id
     if store.held(node_id):
         store.abandon(node_id)
     else:

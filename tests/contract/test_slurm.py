@@ -43,7 +43,7 @@ NEVER = 4_000_000
 _tokens = count(1)
 
 
-KINDS = [pytest.param("sandbox", marks=pytest.mark.slurm), "simulated"]
+KINDS = [pytest.param("sandbox", marks=pytest.mark.slurm), "simulated", "library"]
 ONLY_REAL = pytest.mark.parametrize("any_cluster", KINDS[:1], indirect=True)
 """For what a worker does inside its allocation."""
 
@@ -61,10 +61,14 @@ def own_cluster_of_any_kind(request: pytest.FixtureRequest) -> Callable[..., Any
 
 
 def any_of(request: pytest.FixtureRequest, fixture: str, options: dict[str, Any]) -> AnyCluster:
-    if request.param == "simulated":
+    if request.param in {"simulated", "library"}:
+        from pyslurm_fake import LibraryCluster
         from simulated import SimulatedCluster
 
-        made = SimulatedCluster(**options)
+        if request.param == "simulated":
+            made = SimulatedCluster(**options)
+        else:
+            made = LibraryCluster(request.getfixturevalue("mocker"), **options)
         request.getfixturevalue("monkeypatch").setitem(globals(), "time", made.time)
         return made
     found = request.getfixturevalue(fixture)
@@ -78,7 +82,7 @@ def slurm(any_cluster: AnyCluster) -> Slurm:
 
 def an_adapter(cluster: AnyCluster) -> Slurm:
     if not hasattr(cluster, "env"):
-        return cluster.slurm
+        return getattr(cluster, "port", cluster.slurm)
     return SlurmCli(Settings(slurm_rate=0), SystemClock(), environ=cluster.env)
 
 

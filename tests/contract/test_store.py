@@ -548,7 +548,7 @@ def test_progress_counts_jobs_by_status(store: Store) -> None:
 
 def test_of_two_that_begin_a_workflow_one_does(store: Store) -> None:
     workflow_id = store.create(a_draft("a"))
-    assert [store.initialize(workflow_id, first=True) for _ in range(2)] == [1, 1]
+    assert [store.initialize(workflow_id, after_run=0) for _ in range(2)] == [1, 1]
     assert event_types(store, workflow_id).count("workflow_started") == 1
     assert store.initialize(workflow_id) == 2
 

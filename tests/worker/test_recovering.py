@@ -365,7 +365,7 @@ def test_canceling_the_workflow_ends_scripts_and_starts_none(stage: Maker) -> No
     s.launcher.end(script(s), None, 15)
     s.until_it_leaves()
     assert s.statuses() == {"a": "canceled", "b": "blocked"}
-    assert [result.superseded for result in s.store.rows(Result).items] == [True]
+    assert [result.superseded for result in s.store.rows(Result).items] == [False]
 
 
 def test_failures_of_a_canceled_workflow_are_not_judged_by_rules(
