@@ -76,7 +76,7 @@ _LATER = re.compile(
     r"|error writing script|disabled|creating job record",
     re.IGNORECASE,
 )
-"""The controller's own no, for now: a limit on how many may wait, or a moment's trouble."""
+"""The controller's own no, until later: a limit on how many may wait, or a moment's trouble."""
 
 _REMEDIES = (
     (

@@ -20,7 +20,14 @@ from slurmtorc.schedule.regenerate import ask, plan_again, record
 from slurmtorc.schedule.submit import end_surplus, tell
 from slurmtorc.watch.hook import TIMEOUT_S, run_hook
 from slurmtorc.watch.look import EVERYTHING, standing_of
-from slurmtorc.watch.recover import Means, attempting, carry_out, lines, plan_recovery
+from slurmtorc.watch.recover import (
+    INITIATED,
+    Means,
+    attempting,
+    carry_out,
+    lines,
+    plan_recovery,
+)
 from slurmtorc.watch.sweep import settle, toll
 
 if TYPE_CHECKING:
@@ -89,6 +96,16 @@ class Actor:
         self.ports = ports
         self.manner = manner
         self._clearing: dict[int, float] = {}
+        self._told: list[str] = []
+
+    def told(self) -> list[str]:
+        """What has been said since the last call, for whoever watches the watch."""
+        said, self._told = self._told, []
+        return said
+
+    def _say(self, line: str) -> None:
+        log.info("%s", line)
+        self._told.append(line)
 
     def note(self, workflow: Workflow, choice: Choice) -> None:
         """Record a decision."""
@@ -196,18 +213,18 @@ class Actor:
             reason = f"{choice.reason}, and none of them can be healed"
             return Stop(rule="not_healed", reason=reason, exit_code=SOME_FAILED)
         number = seen.memory.recoveries + 1
-        _say(attempting(number, self.manner.most_recoveries))
+        self._say(attempting(number, self.manner.most_recoveries))
         if self.manner.hook is not None and plan.number(Cause.UNKNOWN):
             plan = self._after_hook(workflow, plan, self.manner.hook)
         for line in lines(plan):
-            _say(line)
+            self._say(line)
         now = self.ports.clock.now()
         memory = replace(seen.memory, recoveries=number, since=now, last_scheduled_at=now)
         outcome = carry_out(self.ports, plan, lambda: self.ports.store.remember_watch(memory))
         tell(outcome)
         if not outcome.submitted:
             self._count(memory, outcome)
-        _say("Recovery initiated. Resuming monitoring")
+        self._say(INITIATED)
         jobs = len(plan.chosen)
         reason = f"{choice.reason}; {jobs} jobs run again (recovery {number})"
         return Recover(rule="recovered", reason=reason, numbers={**choice.numbers, "jobs": jobs})
@@ -243,10 +260,6 @@ class Actor:
         if now - since >= CLEARING_S and running:
             log.warning("%d allocations do not end by themselves; canceling them", len(running))
             self.ports.slurm.cancel(running)
-
-
-def _say(line: str) -> None:
-    log.info("%s", line)
 
 
 def _reason(allocation: Allocation) -> str:

@@ -208,6 +208,7 @@ class Watch:
         choice = self._choice(seen, passive=memory is None)
         if memory is not None and not self.conduct.dry_run:
             choice = self._act(case, scene, seen, choice)
+            acts += self.actor.told()
         if isinstance(choice, Stop):
             case.ended = choice
         elif self.conduct.once or self.conduct.dry_run:
