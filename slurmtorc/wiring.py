@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from slurmtorc.ports import Ledger, Order, Script, Slurm, Steps, Store
     from slurmtorc.schedule.submit import Submitter
     from slurmtorc.settings import Settings
+    from slurmtorc.slurm.bucket import Bucket
+    from slurmtorc.slurm.cli import SlurmCli
     from slurmtorc.watch.scripts import Scripts
     from slurmtorc.watch.sweep import Fate, Traces
     from slurmtorc.worker.launch import LocalLauncher
@@ -49,11 +51,25 @@ def shown_url(settings: Settings) -> str:
 
 @cache
 def slurm(settings: Settings) -> Slurm:
-    """The Slurm of this machine: one for a process, so that all its commands count together."""
+    """The Slurm of this machine."""
+    programs = _programs(settings)
+    return programs if settings.slurm_backend == "cli" else _by_library(settings, programs)
+
+
+@cache
+def _programs(settings: Settings) -> SlurmCli:
+    """Slurm's programs: one adapter for a process."""
     from slurmtorc.slurm.cli import SlurmCli  # noqa: PLC0415
 
-    programs = SlurmCli(settings, clock)
-    return programs if settings.slurm_backend == "cli" else _by_library(settings, programs)
+    return SlurmCli(settings, clock, bucket=_bucket(settings))
+
+
+@cache
+def _bucket(settings: Settings) -> Bucket:
+    """One for a process, so that all its questions to Slurm count together."""
+    from slurmtorc.slurm.bucket import Bucket  # noqa: PLC0415
+
+    return Bucket(settings.slurm_rate, settings.slurm_burst, clock)
 
 
 def _by_library(settings: Settings, programs: Slurm) -> Slurm:
@@ -64,14 +80,13 @@ def _by_library(settings: Settings, programs: Slurm) -> Slurm:
     helper = library(os.environ, settings.slurm_timeout)
     if helper is None:
         return programs
-    return SlurmLib(helper, programs, settings=settings, clock=clock)
+    bucket = _bucket(settings)
+    return SlurmLib(helper, programs, settings=settings, clock=clock, bucket=bucket)
 
 
 def ledger(settings: Settings) -> Ledger:
     """What this machine's Slurm keeps for reports."""
-    from slurmtorc.slurm.cli import SlurmCli  # noqa: PLC0415
-
-    return SlurmCli(settings, clock)
+    return _programs(settings)
 
 
 def submitter(store: Store, port: Slurm, settings: Settings, *, prefix: str = "") -> Submitter:
@@ -113,9 +128,7 @@ def allocation_script(
 
 def steps(settings: Settings) -> Steps:
     """What a worker asks of Slurm about its own allocation."""
-    from slurmtorc.slurm.cli import SlurmCli  # noqa: PLC0415
-
-    return SlurmCli(settings, clock)
+    return _programs(settings)
 
 
 def step_launcher(

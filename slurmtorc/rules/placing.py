@@ -19,13 +19,12 @@ from slurmtorc.units import HOUR, KIB, MINUTE, format_walltime
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from slurmtorc.model import Partition, ResourceRequirements, Site
+    from slurmtorc.model import ExecutionConfig, Partition, ResourceRequirements, Site
 
-START_MARGIN_S = 120
+START_MARGIN_S = 90
 """From the allocation's start to the first claim: prolog, srun, imports on a cold file system."""
-STOP_MARGIN_S = 60
-"""Between the last job's latest end and the allocation's: stopping it, and telling the store."""
-MARGIN_S = START_MARGIN_S + STOP_MARGIN_S
+MARGIN_S = START_MARGIN_S + 90
+"""With a worker's usual time for stopping jobs before the end, and for telling the store."""
 WORKER_MEMORY = 256 * KIB**2
 """Left to the worker on each node, except where one job asks for the whole node."""
 
@@ -38,6 +37,8 @@ class Cohort:
     jobs: tuple[int, ...]
     """Indices of `Draft.jobs`."""
     need: ResourceRequirements
+    margin_s: int = MARGIN_S
+    """What of a walltime is the worker's: it starts, and it stops jobs before the end."""
 
     @property
     def scheduler_name(self) -> str:
@@ -79,7 +80,7 @@ class Group:
     def capacity(self) -> int:
         """How many of its jobs these allocations can run, one after another too."""
         need = self.cohort.need
-        return self.nodes // need.num_nodes * self.per_node * _slots(need, self.walltime_s)
+        return self.nodes // need.num_nodes * self.per_node * _slots(self.cohort, self.walltime_s)
 
     @property
     def free(self) -> Capacity:
@@ -90,7 +91,7 @@ class Group:
             cpus=max(1, self.per_node * need.num_cpus),
             memory_bytes=min(packed + WORKER_MEMORY, self.partition.memory_bytes),
             gpus=self.per_node * need.num_gpus,
-            seconds=self.walltime_s - MARGIN_S,
+            seconds=self.walltime_s - self.cohort.margin_s,
         )
 
 
@@ -118,14 +119,14 @@ def place(
     candidates = _candidates(site, partition)
     if isinstance(candidates, str):
         return candidates
-    fitting = [part for part in candidates if not misfits(_all_of(part), need)]
+    fitting = [part for part in candidates if not misfits(_all_of(part, cohort), need)]
     if not fitting:
-        return _fits_nowhere(need, candidates)
+        return _fits_nowhere(cohort, candidates)
     if walltime_s is not None:
         fitting = [part for part in fitting if _limit(part) >= walltime_s]
-        if not fitting or walltime_s < _runtime(need) + MARGIN_S:
-            return _unsuitable(need, walltime_s)
-    wanted = _walltime(need, multiplier) if walltime_s is None else walltime_s
+        if not fitting or walltime_s < _runtime(need) + cohort.margin_s:
+            return _unsuitable(cohort, walltime_s)
+    wanted = _walltime(cohort, multiplier) if walltime_s is None else walltime_s
     best = min(fitting, key=lambda part: _preference(part, need, wanted))
     fixed = walltime_s is not None
     return _sized(cohort, best, wanted, single=single, fixed=fixed)
@@ -150,20 +151,26 @@ def _limit(part: Partition) -> float:
     return math.inf if part.max_walltime_s is None else part.max_walltime_s // MINUTE * MINUTE
 
 
-def node_of(part: Partition) -> Capacity:
+def margin_of(config: ExecutionConfig, *, by_steps: bool) -> int:
+    """What of a walltime is the worker's, by the workflow's execution_config."""
+    lead = 0 if by_steps else config.sigterm_lead_seconds
+    return START_MARGIN_S + config.sigkill_headroom_seconds + lead
+
+
+def node_of(part: Partition, margin_s: int = MARGIN_S) -> Capacity:
     """One node for as long as the partition allows, less the time a worker needs for itself."""
     limit = _limit(part)
     return Capacity(
         cpus=part.cpus,
         memory_bytes=part.memory_bytes,
         gpus=part.gpus,
-        seconds=None if limit == math.inf else limit - MARGIN_S,
+        seconds=None if limit == math.inf else limit - margin_s,
     )
 
 
-def _all_of(part: Partition) -> Capacity:
+def _all_of(part: Partition, cohort: Cohort) -> Capacity:
     """The same, with as many nodes as there are."""
-    return replace(node_of(part), nodes=part.nodes)
+    return replace(node_of(part, cohort.margin_s), nodes=part.nodes)
 
 
 def _preference(part: Partition, need: ResourceRequirements, wanted: int) -> tuple[object, ...]:
@@ -177,20 +184,22 @@ def _preference(part: Partition, need: ResourceRequirements, wanted: int) -> tup
     )  # fmt: skip
 
 
-def _fits_nowhere(need: ResourceRequirements, candidates: Iterable[Partition]) -> str:
+def _fits_nowhere(cohort: Cohort, candidates: Iterable[Partition]) -> str:
     """With the numbers of the partition that comes nearest: fewest misfits, then the largest."""
-    misfit = {part: misfits(_all_of(part), need) for part in candidates}
+    need = cohort.need
+    misfit = {part: misfits(_all_of(part, cohort), need) for part in candidates}
     part = min(misfit, key=lambda part: (len(misfit[part]), _smallness(part, need), part.name))
     return (
         f"fit on no partition: requirement '{need.name}' asks for {', '.join(misfit[part])}, on "
-        f"'{part.name}', the nearest ({MARGIN_S} s of a walltime are the worker's)"
+        f"'{part.name}', the nearest ({cohort.margin_s} s of a walltime are the worker's)"
     )
 
 
-def _unsuitable(need: ResourceRequirements, walltime_s: int) -> str:
+def _unsuitable(cohort: Cohort, walltime_s: int) -> str:
+    need, margin = cohort.need, cohort.margin_s
     runtime, asked = format_walltime(_runtime(need)), format_walltime(walltime_s)
-    if walltime_s < _runtime(need) + MARGIN_S:
-        why = f"requirement '{need.name}' takes {runtime}, and {MARGIN_S} s are the worker's"
+    if walltime_s < _runtime(need) + margin:
+        why = f"requirement '{need.name}' takes {runtime}, and {margin} s are the worker's"
         return f"do not fit into a walltime of {asked}: {why}"
     return f"cannot have a walltime of {asked}: no partition that fits gives as much"
 
@@ -210,18 +219,17 @@ def _sized(cohort: Cohort, part: Partition, wanted: int, *, single: bool, fixed:
     need, jobs, limit = cohort.need, len(cohort.jobs), _limit(part)
     walltime = min(wanted, limit)
     most, there = _per_node(part, need, jobs), part.nodes // need.num_nodes
-    sets = math.ceil(jobs / (most * _slots(need, walltime)))  # of as many nodes as a job needs
+    sets = math.ceil(jobs / (most * _slots(cohort, walltime)))  # of as many nodes as a job needs
     if sets > there:
         sets = there
         rounds = math.ceil(jobs / (most * sets))
-        longer = wanted if fixed else _whole_minutes(rounds * _runtime(need) + MARGIN_S)
+        longer = wanted if fixed else _whole_minutes(rounds * _runtime(need) + cohort.margin_s)
         walltime = min(max(wanted, longer), limit)
     return Group(
         cohort=cohort,
         partition=part,
-        per_node=min(
-            most, math.ceil(jobs / sets)
-        ),  # spread evenly: a smaller request starts sooner
+        # Spread evenly: a smaller request starts sooner.
+        per_node=min(most, math.ceil(jobs / sets)),
         nodes=sets * need.num_nodes,
         walltime_s=int(walltime),
         single=single,
@@ -234,15 +242,16 @@ def _per_node(part: Partition, need: ResourceRequirements, jobs: int) -> int:
     return max(1, room(beside, need, jobs))
 
 
-def _walltime(need: ResourceRequirements, multiplier: float) -> int:
+def _walltime(cohort: Cohort, multiplier: float) -> int:
     """ceil(runtime x multiplier) and the worker's own time; never less than the runtime."""
+    need = cohort.need
     longest = max(_runtime(need), math.ceil(need.runtime_s * multiplier))
-    return _whole_minutes(longest + MARGIN_S)
+    return _whole_minutes(longest + cohort.margin_s)
 
 
-def _slots(need: ResourceRequirements, walltime: float) -> int:
+def _slots(cohort: Cohort, walltime: float) -> int:
     """How many such jobs one after another fit into a walltime."""
-    return max(1, int(walltime - MARGIN_S) // _runtime(need))
+    return max(1, int(walltime - cohort.margin_s) // _runtime(cohort.need))
 
 
 def _runtime(need: ResourceRequirements) -> int:

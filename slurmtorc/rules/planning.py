@@ -24,7 +24,7 @@ from slurmtorc.model import (
     TriggerType,
 )
 from slurmtorc.rules.graph import graph_of
-from slurmtorc.rules.placing import Cohort, Group, place
+from slurmtorc.rules.placing import Cohort, Group, margin_of, place
 from slurmtorc.units import KIB, format_walltime
 
 if TYPE_CHECKING:
@@ -157,11 +157,13 @@ def _cohorts(draft: Draft) -> list[Cohort]:
     if levels is None:
         raise InvalidValue("the jobs wait for each other in a circle", allowed="break the cycle")
     needs, of_job = _requirements(draft)
+    config = ExecutionConfig.of(draft.workflow.execution_config)
+    margin = margin_of(config, by_steps=_by_steps(draft))
     members: dict[tuple[int, int], list[int]] = defaultdict(list)
     for job, level in enumerate(levels):
         members[level, of_job[job]].append(job)
     return [
-        Cohort(level=level, jobs=tuple(members[level, at]), need=needs[at])
+        Cohort(level=level, jobs=tuple(members[level, at]), need=needs[at], margin_s=margin)
         for level, at in sorted(members)
     ]
 

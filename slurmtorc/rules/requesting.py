@@ -15,14 +15,15 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import InvalidValue
-from slurmtorc.rules.placing import Cohort, Group, place
+from slurmtorc.model import ExecutionConfig
+from slurmtorc.rules.placing import Cohort, Group, margin_of, place
 from slurmtorc.rules.planning import gpu_types, scheduler_for
 from slurmtorc.units import parse_walltime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from slurmtorc.model import Job, ResourceRequirements, Site, SlurmScheduler
+    from slurmtorc.model import Job, ResourceRequirements, Site, SlurmScheduler, Workflow
     from slurmtorc.rules.remaining import Remaining
     from slurmtorc.rules.shapes import Shape
 
@@ -114,7 +115,7 @@ def new(
     requests, warnings = list[Request](), list[str]()
     taken = {one.name for one in left.schedulers}
     for lot in (lot for lot in lots if lot.shape is None):
-        group = _placed(lot, site, options)
+        group = _placed(left.workflow, lot, site, options)
         if isinstance(group, str):
             warnings.append(f"{_family(lot.jobs)} {group}")
             continue
@@ -137,14 +138,22 @@ def new(
     return requests, warnings
 
 
-def _placed(lot: Lot, site: Site, options: Options) -> Group | str:
+def _placed(workflow: Workflow, lot: Lot, site: Site, options: Options) -> Group | str:
+    config = ExecutionConfig.of(workflow.execution_config)
+    by_steps = config.by_steps(in_slurm=True)
     return place(
-        Cohort(level=lot.level, jobs=tuple(job.id for job in lot.jobs), need=lot.need),
+        Cohort(
+            level=lot.level,
+            jobs=tuple(job.id for job in lot.jobs),
+            need=lot.need,
+            margin_s=margin_of(config, by_steps=by_steps),
+        ),
         site=site,
         partition=options.partition,
         multiplier=options.walltime_multiplier,
         single=options.single_allocation,
         walltime_s=options.walltime_s,
+        by_steps=by_steps,
     )
 
 

@@ -51,11 +51,17 @@ class SlurmCli:
     """The cluster that this machine's Slurm programs talk to."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, *, environ: Mapping[str, str] | None = None
+        self,
+        settings: Settings,
+        clock: Clock,
+        *,
+        environ: Mapping[str, str] | None = None,
+        bucket: Bucket | None = None,
     ) -> None:
+        """`bucket`: shared with others of this process that ask Slurm."""
         found = os.environ if environ is None else environ
         self._clock = clock
-        self._bucket = Bucket(settings.slurm_rate, settings.slurm_burst, clock)
+        self._bucket = bucket or Bucket(settings.slurm_rate, settings.slurm_burst, clock)
         self._timeout = settings.slurm_timeout
         self._questions = commands.clean_environment(found)
         self._submissions = commands.submit_environment(found)

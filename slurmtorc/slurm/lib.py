@@ -58,10 +58,11 @@ class SlurmLib:
         settings: Settings,
         clock: Clock,
         environ: Mapping[str, str] | None = None,
+        bucket: Bucket | None = None,
     ) -> None:
         self._helper = helper
         self._programs = programs
-        self._bucket = Bucket(settings.slurm_rate, settings.slurm_burst, clock)
+        self._bucket = bucket or Bucket(settings.slurm_rate, settings.slurm_burst, clock)
         self._environment = submit_environment(os.environ if environ is None else environ)
         self._site: Site | None = None
 

@@ -320,4 +320,5 @@ def _lost(row: AnyRow, now: float) -> Report:
         start_time=row.start_time,
         completion_time=now,
         again=True,
+        spared=True,  # it was its worker's failure
     )

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmtorc.errors import InvalidValue
-from slurmtorc.model import ActionType, Draft, DraftAction, Partition, Site, TriggerType
+from slurmtorc.model import ActionType, Draft, DraftAction, Partition, Site, TriggerType, Workflow
 from slurmtorc.rules.packing import room
 from slurmtorc.rules.placing import MARGIN_S, WORKER_MEMORY, Group
 from slurmtorc.rules.planning import Options, Plan, own_requests, plan
@@ -540,3 +540,26 @@ def test_more_jobs_never_ask_for_less(world: World, more: int) -> None:
         assert rest.nodes >= less.nodes
         assert rest.capacity >= less.capacity
         assert rest.walltime_s >= less.walltime_s
+
+
+@pytest.mark.parametrize(
+    ("config", "walltime"),
+    [
+        (None, "00:05:00"),
+        ({"sigkill_headroom_seconds": 300}, "00:09:00"),
+        ({"sigkill_headroom_seconds": 300, "sigterm_lead_seconds": 120}, "00:10:00"),
+        ({"sigkill_headroom_seconds": 0, "sigterm_lead_seconds": 0}, "00:03:00"),
+        ({"mode": "slurm", "sigkill_headroom_seconds": 120}, "00:05:00"),
+    ],
+)
+def test_a_walltime_holds_what_the_worker_keeps_for_itself(
+    config: dict[str, Any] | None, walltime: str
+) -> None:
+    draft = a_draft(
+        a_job("j", requirement=0),
+        requirements=[a_need(runtime="PT1M")],
+        workflow=Workflow(name="w", execution_config=config),
+    )
+    site = Site(name="s", partitions=(Partition(name="p", cpus=8, memory_bytes=64 << 30, nodes=9),))
+    planned = plan(draft, site=site, options=Options(account="a"))
+    assert [scheduler.walltime for scheduler in planned.schedulers] == [walltime]
