@@ -1,13 +1,8 @@
-"""The whole boundary on one page: if an effect is not here, the program does not have it.
-
-Adapters are built in wiring.py and nowhere else. Each port has one contract suite in
-tests/contract/ that all of its adapters pass.
-"""
+"""The state: its verbs and its questions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from signal import SIGTERM
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -15,7 +10,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from slurmtorc.model import (
-        AccountingEntry,
         Action,
         Allocation,
         Backlog,
@@ -26,37 +20,18 @@ if TYPE_CHECKING:
         Draft,
         Event,
         File,
-        Habits,
         Links,
         Outlook,
         Progress,
-        QueueEntry,
         Report,
         ResourceRequirements,
-        Site,
         SlurmScheduler,
-        SlurmState,
         SlurmStats,
-        StepEntry,
-        UsageEntry,
         UserData,
         WatchState,
     )
 
 R = TypeVar("R")
-
-
-class Clock(Protocol):
-    """Who knows what time it is."""
-
-    def now(self) -> float:
-        """Epoch seconds."""
-
-    def sleep(self, seconds: float) -> None:
-        """Rest."""
-
-
-# ── Store ────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,139 +291,3 @@ class Store(Protocol):
 
     def stamp(self) -> object:
         """A value that differs from the last one when anybody may have changed something."""
-
-
-# ── Slurm ────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A rendered sbatch script and the name Slurm is to know it by."""
-
-    text: str
-    job_name: str
-    token: str
-    directory: str
-    """Where sbatch runs and the job starts."""
-
-
-class Slurm(Protocol):
-    """A Slurm cluster. Many ids in one call: never one call per allocation."""
-
-    def submit(self, script: Script) -> int:
-        """Slurm's job id.
-
-        Raises SubmissionRefused (it will never be accepted), SlurmUnavailable (surely not
-        submitted, try later) or SubmissionInDoubt (ask `find` before anything else).
-        """
-
-    def look(self, slurm_job_ids: Collection[int]) -> dict[int, QueueEntry]:
-        """What the queue says; ids it does not know are absent. Raises SlurmUnavailable."""
-
-    def account(self, slurm_job_ids: Collection[int], since: float) -> dict[int, AccountingEntry]:
-        """What accounting says of allocations submitted after `since`. Raises SlurmUnavailable."""
-
-    def find(self, token: str, since: float) -> int | None:
-        """The id of the allocation with that token, in the queue or in accounting.
-
-        None is said only when both have answered. Raises SlurmUnavailable otherwise.
-        """
-
-    def cancel(self, slurm_job_ids: Collection[int]) -> None:
-        """End allocations, queued or running; unknown and finished ones are no error."""
-
-    def site(self) -> Site:
-        """The cluster as Slurm describes it now."""
-
-
-class Steps(Protocol):
-    """What a worker asks of Slurm about the allocation it is in. None of it is hurried."""
-
-    def habits(self) -> Habits:
-        """How this cluster treats processes. Raises SlurmUnavailable."""
-
-    def account_steps(self, slurm_job_id: int) -> dict[str, StepEntry]:
-        """What accounting says of an allocation's steps, by name. Raises SlurmUnavailable."""
-
-    def signal_steps(self, slurm_job_id: int, names: Collection[str], number: int) -> None:
-        """Send a signal to all processes of the steps of these names; ended ones are no error."""
-
-
-class Ledger(Protocol):
-    """What Slurm's accounting keeps for reports.
-
-    Separate from Slurm: nothing decides by it, so a cluster that is only simulated, or reached
-    through a library, need not have it.
-    """
-
-    def usage(self, slurm_job_ids: Collection[int], since: float) -> list[UsageEntry]:
-        """Allocations submitted after `since`, each followed by its steps.
-
-        Empty where a cluster keeps no accounting. Raises SlurmUnavailable.
-        """
-
-
-# ── Launcher ─────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """All it takes to start one process. `key` comes back with everything said about it."""
-
-    key: int
-    command: str
-    env: Mapping[str, str]
-    """Added to the launcher's own environment."""
-    directory: str
-    stdout: str | None = None
-    """Path, or None for nowhere."""
-    stderr: str | None = None
-    memory_limit: int | None = None
-    """Bytes; over it the process is killed and `Exit.over_memory` is set."""
-    stop_signal: int = SIGTERM
-    """What asks the process to end."""
-    step: str = ""
-    """What its step is to be called, where jobs are steps; without a name it is a process here."""
-    need: ResourceRequirements | None = None
-    """What the step may use; None for all that its node has, shared with the others."""
-    nodes: tuple[str, ...] = ()
-    """Where the step runs; empty: where there is room."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exit:
-    """How one process ended. `signal` is None for an exit by its own will."""
-
-    key: int
-    code: int | None
-    signal: int | None
-    start_time: float
-    end_time: float
-    over_memory: bool = False
-    launch_error: str | None = None
-    """Why it could not be started at all."""
-    slurm_state: SlurmState | None = None
-    """What Slurm's accounting says of its step; None where it was no step, or is not known."""
-    peak_memory_bytes: int | None = None
-    avg_memory_bytes: int | None = None
-    peak_cpu_percent: float | None = None
-    avg_cpu_percent: float | None = None
-
-
-class Launcher(Protocol):
-    """Starts processes and is told of their ends by the kernel."""
-
-    def start(self, order: Order) -> None:
-        """Start a process; one that cannot be started comes back from `poll` as an Exit."""
-
-    def poll(self) -> list[Exit]:
-        """Processes that ended since the last call. Does not wait."""
-
-    def stop(self, key: int, *, hard: bool) -> None:
-        """Ask the process and all its children to end (its order's signal), or end them (KILL)."""
-
-    def wait(self, seconds: float) -> None:
-        """Rest, but no longer than until a process ends."""
-
-    def running(self) -> Collection[int]:
-        """The keys of processes that have not come back from `poll`."""
