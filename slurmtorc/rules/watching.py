@@ -57,7 +57,7 @@ class Sighting:
     doubtful: int = 0
     """Allocations that the queue has not known lately, and whose end is not proven."""
     workers: int = 0
-    """Workers that are not lost."""
+    """Workers that are not lost, or whose jobs are being recovered."""
     memory: WatchState
 
 

@@ -138,6 +138,8 @@ class Actor:
             dead = toll(self.ports.store, workflow, lost)
             if self._settled(workflow, dead):
                 said += dead.lines()
+            else:
+                scene.recovering += 1
         gone = {lost.node.id for lost in scene.lost if not self._held(lost.node.id)}
         left = {node.allocation_id for node in scene.nodes if node.id not in gone}
         for allocation in scene.ended:

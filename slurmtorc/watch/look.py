@@ -54,6 +54,8 @@ class Scene:
     nodes: list[ComputeNode] = field(default_factory=list)
     """Active workers."""
     lost: list[Lost] = field(default_factory=list)
+    recovering: int = 0
+    """Lost workers with jobs whose recovery scripts run."""
     answered: bool = True
     queue: Mapping[int, QueueEntry] = field(default_factory=dict)
 
@@ -68,8 +70,8 @@ class Scene:
 
     @property
     def workers(self) -> int:
-        """Workers that are not lost."""
-        return len(self.nodes) - len(self.lost)
+        """Workers that are not lost, or whose jobs are still being recovered."""
+        return len(self.nodes) - len(self.lost) + self.recovering
 
 
 def standing_of(allocation: Allocation) -> Standing:

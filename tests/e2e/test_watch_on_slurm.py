@@ -16,7 +16,15 @@ from cluster import eventually
 from torc import COMMAND, Torc
 from watched import AUTO, change, codes, dump, one_for_one, pass_by, results, words
 
-from slurmtorc.model import Allocation, Decision, Job, JobStatus, Result
+from slurmtorc.model import (
+    Allocation,
+    ComputeNode,
+    Decision,
+    Job,
+    JobStatus,
+    Result,
+    SlurmState,
+)
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
@@ -126,49 +134,55 @@ def created(torc: Torc, store: SqlStore, spec: str = PLAIN) -> None:
 # ── how allocations end ──────────────────────────────────────────────────────
 
 
-def test_jobs_over_any_limit_end_with_152_and_run_again_in_new_allocations(
+def test_jobs_at_the_end_of_their_allocation_end_with_152_and_run_again_in_another(
     torc: Torc, store: SqlStore, cluster: RunningCluster
 ) -> None:
-    """Over a step's limit, at a worker's own deadline, and by a walltime that ends the worker too.
-
-    All three at once, as Slurm looks for what is over its limit every half minute.
-    """
-    ways = {
-        "step": ("execution_config: {mode: slurm}", "PT55S", "00:02:00"),
-        "deadline": (
-            "execution_config: {sigterm_lead_seconds: 1, sigkill_headroom_seconds: 45}",
-            "PT5S", "00:01:00",
-        ),
-        "walltime": ("", "PT5S", "00:10:00"),
-    }  # fmt: skip
-    for name, (execution, runtime, walltime) in ways.items():
-        spec = LATE.format(execution=execution, runtime=runtime, walltime=walltime)
-        torc("submit", torc.write(f"{name}.yaml", spec))
-    watch = torc.start("watch", "1", "2", "3", *AUTO)
-    is_running(store, 1)
-    is_running(store, 3)
-    (by_step,), (by_walltime,) = allocations(store, 1), allocations(store, 3)
-    _stop_worker(store, by_walltime)
-    _ends_now(cluster, f"JobId={by_walltime.scheduler_id}", "EndTime=now+1")
-    eventually(lambda: store.get(Allocation, by_walltime.id).final_state, 60)
+    """At a worker's own deadline, and by a walltime that ends the worker too. Both at once."""
+    own = "execution_config: {sigterm_lead_seconds: 1, sigkill_headroom_seconds: 45}"
+    torc("submit", torc.write("own.yaml", late(own, "PT5S", "00:01:00")))
+    torc("submit", torc.write("slurms.yaml", late("", "PT5S", "00:10:00")))
+    watch = torc.start("watch", "1", "2", *AUTO)
+    is_running(store, 2)
+    (by_slurm,) = allocations(store, 2)
+    _stop_worker(store, by_slurm)
+    _ends_now(cluster, f"JobId={by_slurm.scheduler_id}", "EndTime=now+1")
+    eventually(lambda: store.get(Allocation, by_slurm.id).final_state, 60)
     pass_by(torc.folder, 60)
-    out, err = watch.communicate(timeout=100)
+    out, err = watch.communicate(timeout=60)
     assert watch.returncode == 0, out + err
-    for workflow in (1, 2, 3):
-        assert results(store, workflow) == [
-            ("last", 1, 0, "exit"), ("late", 1, 152, "timeout"), ("late", 2, 0, "exit"),
-        ], workflow  # fmt: skip
-        (first,) = store.rows(Result, workflow_id=workflow, attempt_id=1, job_name="late").items
-        assert first.status is JobStatus.TERMINATED
-        assert len(allocations(store, workflow)) == 2
-    assert by_step.id == 1
+    for workflow in (1, 2):
+        _ran_again(store, workflow)
     one_for_one(store, cluster)
+
+
+def test_a_job_at_the_limit_of_its_step_ends_with_152_and_runs_again_in_another_allocation(
+    torc: Torc, store: SqlStore, cluster: RunningCluster
+) -> None:
+    """A minute is the shortest limit Slurm knows, and it looks every half minute."""
+    torc("submit", torc.write("s.yaml", late("execution_config: {mode: slurm}", "PT55S", "2")))
+    watch = torc.start("watch", "1", *AUTO)
+    out, err = watch.communicate(timeout=170)
+    assert watch.returncode == 0, out + err
+    _ran_again(store, 1)
+    assert allocations(store)[0].final_state is not SlurmState.TIMEOUT, "the step ended, not it"
+    one_for_one(store, cluster)
+
+
+def late(execution: str, runtime: str, walltime: str) -> str:
+    return LATE.format(execution=execution, runtime=runtime, walltime=walltime)
+
+
+def _ran_again(store: SqlStore, workflow: int) -> None:
+    assert results(store, workflow) == [
+        ("last", 1, 0, "exit"), ("late", 1, 152, "timeout"), ("late", 2, 0, "exit"),
+    ]  # fmt: skip
+    (first,) = store.rows(Result, workflow_id=workflow, attempt_id=1, job_name="late").items
+    assert first.status is JobStatus.TERMINATED
+    assert len(allocations(store, workflow)) == 2
 
 
 def _stop_worker(store: SqlStore, allocation: Allocation) -> None:
     """It cannot tell any more how its jobs end."""
-    from slurmtorc.model import ComputeNode
-
     (node,) = store.rows(ComputeNode, allocation_id=allocation.id).items
     os.kill(node.pid, signal.SIGSTOP)
 
@@ -181,7 +195,7 @@ def _ends_now(cluster: RunningCluster, *what: str) -> None:
 def test_a_scancelled_allocation_is_no_timeout_and_brings_no_other(
     torc: Torc, store: SqlStore, cluster: RunningCluster
 ) -> None:
-    torc("submit", torc.write("w.yaml", LATE.format(execution="", runtime="PT1M", walltime="10")))
+    torc("submit", torc.write("w.yaml", late("", "PT1M", "00:10:00")))
     watch = torc.start("watch", "1", *AUTO)
     is_running(store)
     (allocation,) = allocations(store)
@@ -288,7 +302,7 @@ def test_a_dry_run_tells_what_it_would_do_and_leaves_the_store_as_it_was(
     torc("watch", "1", "--auto-schedule", "--once")
     (allocation,) = allocations(store)
     cluster.run("scancel", str(allocation.scheduler_id))
-    eventually(lambda: _state(cluster, allocation).startswith("CANCELLED"))
+    eventually(lambda: _states(cluster, allocation) == ["CANCELLED", "CANCELLED"])
     change(torc.folder, "DELETE FROM compute_node")  # as if its worker had not come to the store
     before = dump(torc.folder)
     assert "allocation 1 has ended: CANCELLED" in torc("watch", "1", "--dry-run").err
@@ -297,9 +311,12 @@ def test_a_dry_run_tells_what_it_would_do_and_leaves_the_store_as_it_was(
     assert dump(torc.folder) == before
 
 
-def _state(cluster: RunningCluster, allocation: Allocation) -> str:
+def _states(cluster: RunningCluster, allocation: Allocation) -> list[str]:
+    """What queue and accounting say."""
     number = str(allocation.scheduler_id)
-    return cluster.run("sacct", "-n", "-X", "-P", "-j", number, "-o", "State").stdout
+    queue = cluster.run("squeue", "-h", "-t", "all", "-j", number, "-o", "%T").stdout
+    books = cluster.run("sacct", "-n", "-X", "-P", "-j", number, "-o", "State").stdout
+    return [text.split()[0] for text in (queue, books)]
 
 
 def test_a_stream_for_programs_is_json_lines_and_the_history_is_kept(

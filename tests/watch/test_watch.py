@@ -25,11 +25,13 @@ from slurmtorc.model import (
     SlurmState,
     Workflow,
 )
-from slurmtorc.ports import Script
+from slurmtorc.ports import Exit, Order, Script
+from slurmtorc.rules.retrying import Retry
 from slurmtorc.rules.watching import Policy
 from slurmtorc.schedule.submit import Submitter
 from slurmtorc.store.sql import SqlStore
 from slurmtorc.watch.acts import Manner, Ports
+from slurmtorc.watch.scripts import Scripts
 from slurmtorc.watch.sweep import Traces
 from slurmtorc.watch.watcher import Conduct, View, Watch
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from slurmtorc.model import Draft, SlurmScheduler
+    from slurmtorc.watch.sweep import Fate
 
 SITE = Site(name="s", partitions=(Partition(name="p", cpus=8, memory_bytes=64 << 30, nodes=9),))
 POLL = 60.0
@@ -102,6 +105,35 @@ class PlayedSlurm:
         return SITE
 
 
+def an_order(_: Workflow, fate: Fate) -> Order:
+    assert isinstance(fate.next, Retry)
+    return Order(key=fate.job.id, command=fate.next.script or "", env={}, directory="/")
+
+
+class PlayedLauncher:
+    """Processes that end when a test says so."""
+
+    def __init__(self) -> None:
+        self.alive: dict[int, Order] = {}
+        self.ended: list[Exit] = []
+        self.signals: list[tuple[int, bool]] = []
+
+    def start(self, order: Order) -> None:
+        self.alive[order.key] = order
+
+    def end(self, key: int, code: int | None, signal: int | None = None) -> None:
+        del self.alive[key]
+        moments = {"start_time": 0.0, "end_time": 0.0}
+        self.ended.append(Exit(key=key, code=code, signal=signal, **moments))
+
+    def poll(self) -> list[Exit]:
+        found, self.ended = self.ended, []
+        return found
+
+    def stop(self, key: int, *, hard: bool) -> None:
+        self.signals.append((key, hard))
+
+
 class Stage:
     """One store, one Slurm, and as many watches as a test wants."""
 
@@ -110,6 +142,7 @@ class Stage:
         self.clock = ManualClock()
         self.store = SqlStore("sqlite://", self.clock)
         self.slurm: Any = PlayedSlurm(self.clock)
+        self.launcher: Any = PlayedLauncher()
         self.views: list[View] = []
         self.id = 0
 
@@ -131,6 +164,7 @@ class Stage:
         ports = Ports(
             store=self.store, slurm=self.slurm, clock=self.clock, submitter=submitter,
             traces=lambda *_: Traces("out.o", "out.e", "last words"), holder=name, hostname=name,
+            scripts=Scripts(self.launcher, self.clock, an_order),
         )  # fmt: skip
         workflows = [self.store.get(Workflow, number) for number in ids or [self.id]]
         given = {"poll_s": POLL, "manner": Manner(output_dir=str(self.folder))} | conduct
@@ -300,6 +334,63 @@ def test_a_late_report_of_a_swept_worker_changes_nothing(stage: Stage) -> None:
     stage.round(stage.watch(), 2)
     assert not stage.store.heartbeat(node.id, 2e9)
     assert stage.statuses["a"] == "ready"
+
+
+# ── recovery scripts ─────────────────────────────────────────────────────────
+
+
+def in_recovery(stage: Stage, **rule: Any) -> Watch:
+    """A job that ended with 152 in a dead allocation, and whose script has been started."""
+    rules = ({"exit_codes": [152], "recovery_script": "./mend.sh", **rule},)
+    job = a_job("a", failure_handler=0)
+    stage.begin(a_draft(job, failure_handlers=[FailureHandler(name="h", rules=rules)]))
+    stage.allocation()
+    stage.slurm.says(7, None, books=SlurmState.TIMEOUT)
+    watch = stage.watch()
+    stage.round(watch, 2)
+    assert [order.command for order in stage.launcher.alive.values()] == ["./mend.sh"]
+    return watch
+
+
+def test_a_job_is_released_only_after_its_script(stage: Stage) -> None:
+    watch = in_recovery(stage)
+    stage.round(watch)
+    assert stage.statuses == {"a": "running"}
+    assert stage.results == []
+    assert stage.store.rows(Allocation).items[0].status is not AllocationStatus.COMPLETE
+    stage.launcher.end(1, 0)
+    watch.tick()  # a script's end is noticed before the next poll
+    assert stage.statuses == {"a": "ready"}
+    assert stage.results == [("a", 1, 152, "timeout")]
+    assert stage.store.rows(Allocation).items[0].status is AllocationStatus.COMPLETE
+
+
+def test_a_script_that_fails_fails_its_job(stage: Stage) -> None:
+    watch = in_recovery(stage)
+    stage.launcher.end(1, 3)
+    watch.tick()
+    assert stage.statuses == {"a": "failed"}
+    assert stage.results == [("a", 1, 152, "timeout")]
+
+
+def test_a_script_that_takes_too_long_is_ended(stage: Stage) -> None:
+    watch = in_recovery(stage, recovery_timeout_seconds=100)
+    stage.round(watch)
+    assert stage.launcher.signals == [(1, False)]
+    stage.round(watch)
+    assert stage.launcher.signals == [(1, False), (1, True)]
+    stage.launcher.end(1, None, 9)
+    watch.tick()
+    assert stage.statuses == {"a": "failed"}
+
+
+def test_the_next_watch_runs_a_script_again_that_was_cut_short(stage: Stage) -> None:
+    watch = in_recovery(stage)
+    watch.leave()
+    assert stage.launcher.signals == [(1, True)]
+    stage.launcher.alive.clear()
+    stage.round(stage.watch("next"))
+    assert list(stage.launcher.alive) == [1]
 
 
 # ── more nodes ───────────────────────────────────────────────────────────────
