@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from contextlib import contextmanager
@@ -138,3 +139,11 @@ def _bring_down_what_others_left() -> None:
         maker = directory.name.removeprefix(_PREFIX).partition("-")[0]
         if not Path("/proc", maker).exists():
             Cluster(directory).down()
+
+
+def age_intents(folder: Path, seconds: float) -> None:
+    """Let intents be older than they are, as if the crash had been a while ago."""
+    with sqlite3.connect(folder / "torc_output/torc.db") as connection:
+        moments = "created_at = created_at - :s, asked_at = asked_at - :s"
+        connection.execute(f"UPDATE allocation SET {moments}", {"s": seconds})
+    connection.close()

@@ -109,6 +109,7 @@ class Actor:
 
     def note(self, workflow: Workflow, choice: Choice) -> None:
         """Record a decision."""
+        log.info("Workflow %d: %s", workflow.id, choice.reason)
         decision = Decision(
             workflow_id=workflow.id,
             decision=type(choice).__name__.lower(),

@@ -203,15 +203,15 @@ def wait_for(*paths: Path) -> None:
 
 
 def test_a_stopped_shell_does_not_go_on_to_its_next_command(
-    launcher: Launcher, tmp_path: Path
+    here: Launcher, tmp_path: Path
 ) -> None:
     keys = range(1, 21)
     for key in keys:
-        launcher.start(an_order(tmp_path, f"touch up{key}; sleep 100; touch on{key}", key))
+        here.start(an_order(tmp_path, f"touch up{key}; sleep 100; touch on{key}", key))
     wait_for(*(tmp_path / f"up{key}" for key in keys))
     for key in keys:
-        launcher.stop(key, hard=False)
-    assert {exit_.signal for exit_ in ended(launcher, len(keys)).values()} == {signal.SIGTERM}
+        here.stop(key, hard=False)
+    assert {exit_.signal for exit_ in ended(here, len(keys)).values()} == {signal.SIGTERM}
     assert list(tmp_path.glob("on*")) == []
 
 

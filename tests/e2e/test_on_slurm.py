@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster import eventually
+from cluster import age_intents, eventually
 from torc import Torc
 
 from slurmtorc.model import Allocation, AllocationStatus, Job, JobStatus, Result, Workflow
@@ -297,7 +296,7 @@ def test_a_crash_around_sbatch_neither_loses_nor_doubles_an_allocation(
     torc("submit", "staged.yaml", code=-9)
     (intent,) = store.rows(Allocation, workflow_id=1).items
     assert (intent.status, intent.scheduler_id) == (AllocationStatus.INTENDED, None)
-    _age(tmp_path, 1000)
+    age_intents(tmp_path, 1000)
     torc("watch", "1", "-p", "1")
     assert store.progress(1).counts == {JobStatus.COMPLETED: 9}
     for allocation in store.rows(Allocation, workflow_id=1).items:
@@ -312,14 +311,6 @@ def _known(cluster: RunningCluster, allocation: Allocation) -> list[int]:
     text = cluster.run("sacct", "-n", "-X", "-P", "-a", "-o", "JobID,JobName").stdout
     found = re.findall(rf"^(\d+)\|\w+_{allocation.token}$", text, re.MULTILINE)
     return [int(number) for number in found]
-
-
-def _age(folder: Path, seconds: float) -> None:
-    """Let intents be older than they are, as if the crash had been a while ago."""
-    with sqlite3.connect(folder / "torc_output/torc.db") as connection:
-        moments = "created_at = created_at - :s, asked_at = asked_at - :s"
-        connection.execute(f"UPDATE allocation SET {moments}", {"s": seconds})
-    connection.close()
 
 
 def test_a_worker_whose_allocation_is_closed_ends_at_once(torc: Torc, store: SqlStore) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster import eventually
+from cluster import age_intents, eventually
 from torc import Torc
 
 from slurmtorc.model import (
@@ -297,7 +297,7 @@ def test_a_recovery_killed_around_sbatch_neither_loses_nor_doubles(
     if not after:
         assert len(intents) == 1
         assert "not complete" in torc("recover", "1", code=1).one_line()
-    _age(torc.folder, 1000)
+    age_intents(torc.folder, 1000)
     torc("submit", "1", code=None)
     over(store)
     assert set(words(store).values()) == {"completed"}
@@ -330,10 +330,3 @@ def _failed(torc: Torc, store: SqlStore) -> None:
     over(store)
     assert store.progress(1).counts == {JobStatus.FAILED: 4, JobStatus.CANCELED: 1}
     (torc.folder / "mended").touch()
-
-
-def _age(folder: Path, seconds: float) -> None:
-    """Let intents be older than they are, as if the crash had been a while ago."""
-    with sqlite3.connect(folder / "torc_output/torc.db") as connection:
-        connection.execute("UPDATE allocation SET created_at = created_at - ?", (seconds,))
-    connection.close()

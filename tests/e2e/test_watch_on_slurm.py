@@ -51,7 +51,6 @@ jobs:
     command: sh -c 'test $TORC_ATTEMPT_ID -gt 1 || exec sleep 300'
     resource_requirements: small
     failure_handler: again
-  - {{name: last, command: "true", resource_requirements: small, depends_on: [late]}}
 """
 
 PLAIN = """\
@@ -173,9 +172,7 @@ def late(execution: str, runtime: str, walltime: str) -> str:
 
 
 def _ran_again(store: SqlStore, workflow: int) -> None:
-    assert results(store, workflow) == [
-        ("last", 1, 0, "exit"), ("late", 1, 152, "timeout"), ("late", 2, 0, "exit"),
-    ]  # fmt: skip
+    assert results(store, workflow) == [("late", 1, 152, "timeout"), ("late", 2, 0, "exit")]
     (first,) = store.rows(Result, workflow_id=workflow, attempt_id=1, job_name="late").items
     assert first.status is JobStatus.TERMINATED
     assert len(allocations(store, workflow)) == 2
@@ -203,7 +200,7 @@ def test_a_scancelled_allocation_is_no_timeout_and_brings_no_other(
     out, err = watch.communicate(timeout=60)
     assert watch.returncode == 1, out + err
     assert results(store) == [("late", 1, 143, "canceled")]
-    assert words(store) == {"late": "terminated", "last": "canceled"}
+    assert words(store) == {"late": "terminated"}
     assert len(allocations(store)) == 1
 
 
