@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import FromClause, Select, Table, and_, func, select, true
@@ -46,6 +47,11 @@ class Kind:
 
     def select(self) -> Select[Any]:
         """All fields, labelled by their names."""
+        return self._selection
+
+    @cached_property
+    def _selection(self) -> Select[Any]:
+        """Built once: conditions are added to copies of it."""
         labelled = (column.label(name) for name, column in self.columns.items())
         return select(*labelled).select_from(self.source)
 
