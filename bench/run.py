@@ -1,6 +1,6 @@
 """How fast it is, as ratios: each figure beside a reference measured in the same run.
 
-    python bench/run.py [help|worker|run|spec|store ...]     all of them if none is named
+    python bench/run.py [help|worker|run|spec|store|watch ...]     all of them if none is named
 
 A machine's load moves a figure and its reference together: compare the ratios of two versions.
 """
@@ -20,11 +20,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
+from slurmtorc.cli.run import read_draft
 from slurmtorc.model import Allocation, Capacity, ComputeNode, Ending, JobStatus, Report, Result
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 PYTHON = (sys.executable, "-P")
 TORC = (*PYTHON, "-m", "slurmtorc")
@@ -35,6 +38,12 @@ PARALLEL = 2
 BATCH = 10
 ROUNDS = 300
 GIB = 1024**3
+WORKFLOWS = 100
+ALLOCATIONS = 10
+POLL_S = 2
+POLLS = 10
+REST_S = 60
+FIRST_ID = 1000
 
 
 def main() -> None:
@@ -189,6 +198,108 @@ def bare_commits() -> float:
     return seconds
 
 
+# ── the watch ────────────────────────────────────────────────────────────────
+
+
+def measure_watch() -> None:
+    """A poll of many workflows, Slurm's programs being shell scripts; and a watch between polls."""
+    with closing(SqlStore(f"sqlite:///{Path.cwd()}/torc.db", create=True)) as store:
+        play_slurm([token for _ in range(WORKFLOWS) for token in at_work(store)])
+    environ = {"PATH": f"{Path.cwd()}/bin:{os.environ['PATH']}"}
+    first = cpu_of_watch(environ, "--all", "--once")
+    called = Path("called").read_text().split()
+    polls = cpu_of_watch(environ, "--all", "-p", f"{POLL_S}", seconds=POLLS * POLL_S)
+    looks = Path("called").read_text().split().count("squeue") - called.count("squeue")
+    print(f"a poll of {WORKFLOWS} workflows with {WORKFLOWS * ALLOCATIONS} allocations: ", end="")
+    print(f"{1000 * polls / looks:.0f} ms of CPU ({looks} polls); {' '.join(called)}")
+    nothing = cpu_of_watch(environ, "--help")
+    print(f"  the first one, with its sweeps, in a process of its own: {first - nothing:.2f} s")
+    print(f"  a watch of them all between polls: {100 * share_at_rest(environ):.3f} % of a CPU")
+
+
+def at_work(store: SqlStore) -> list[str]:
+    """One more workflow whose allocations all run, each with a worker; their tokens."""
+    spec = 'name: many\njobs:\n- {name: "j{i}", command: "true", parameters: {i: "1:%d"}}\n'
+    Path("many.yaml").write_text(spec % (ALLOCATIONS * BATCH * 2))
+    number = store.create(read_draft("many.yaml"))
+    store.initialize(number)
+    with store.together():
+        wanted = [
+            Allocation(workflow_id=number, token=f"w{number}a{i}", output_dir="out")
+            for i in range(ALLOCATIONS)
+        ]
+        for allocation in store.intend(wanted):
+            store.submitted(allocation.id, FIRST_ID + allocation.id)
+            node = store.register(
+                ComputeNode(
+                    workflow_id=number, hostname="n1", pid=1, num_cpus=BATCH, memory_bytes=GIB,
+                    lease_until=time.time() + 3600, allocation_id=allocation.id,
+                    slurm_job_id=FIRST_ID + allocation.id,
+                )
+            )  # fmt: skip
+            claims = store.claim_next(node.id, BATCH)
+            store.start(node.id, [claim.job_id for claim in claims])
+    return [allocation.token for allocation in wanted]
+
+
+def play_slurm(tokens: Sequence[str]) -> None:
+    """Slurm's programs, which know all allocations; one in a hundred only accounting does."""
+    begun = time.strftime("%Y-%m-%dT%H:%M:%S")
+    queue = [
+        f"{FIRST_ID + i}|RUNNING|{begun}|{begun}|2099-01-01T00:00:00|n1|None|wf1_{token}"
+        for i, token in enumerate(tokens, 1)
+        if i % 100
+    ]
+    books = [
+        f"{FIRST_ID + i}|RUNNING|{begun}|{begun}|Unknown|60|01:00:00|n1|wf1_{token}"
+        for i, token in enumerate(tokens, 1)
+        if not i % 100
+    ]
+    answers = {"squeue": queue, "sacct": books, "scontrol": ["Slurmctld(primary) at n1 is UP"]}
+    Path("bin").mkdir()
+    for name, lines in answers.items():
+        Path(f"{name}.txt").write_text("\n".join(lines) + "\n")
+        program = Path("bin", name)
+        program.write_text(
+            f"#!/bin/sh\necho {name} >> {Path.cwd()}/called\ncat {Path.cwd()}/{name}.txt\n"
+        )
+        program.chmod(0o755)
+
+
+def cpu_of_watch(environ: Mapping[str, str], *options: str, seconds: float | None = None) -> float:
+    """CPU seconds of a watch and all it starts, to its end or for so long."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    watch = started_watch(environ, *options)
+    try:
+        watch.wait(seconds)
+    except subprocess.TimeoutExpired:
+        watch.terminate()
+        watch.wait()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def share_at_rest(environ: Mapping[str, str]) -> float:
+    """How much of a CPU a watch uses between two polls."""
+    watch = started_watch(environ, "--all", "-p", "600")
+    time.sleep(10)  # its first poll is over by then
+    before, begun = psutil.Process(watch.pid).cpu_times(), time.perf_counter()
+    time.sleep(REST_S)
+    after, seconds = psutil.Process(watch.pid).cpu_times(), time.perf_counter() - begun
+    watch.terminate()
+    watch.wait()
+    return (after.user + after.system - before.user - before.system) / seconds
+
+
+def started_watch(environ: Mapping[str, str], *options: str) -> subprocess.Popen[bytes]:
+    """A watch in this folder."""
+    command = [*TORC, "watch", *options, "--url", "sqlite:///torc.db"]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(
+        command, env={**os.environ, **environ}, stdin=quiet, stdout=quiet, stderr=quiet
+    )
+
+
 # ── how ──────────────────────────────────────────────────────────────────────
 
 
@@ -235,6 +346,7 @@ MEASUREMENTS: Mapping[str, Callable[[], None]] = {
     "store": measure_store,
     "run": measure_run,
     "spec": measure_spec,
+    "watch": measure_watch,
 }
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import sqlite3
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from cluster import eventually
+
 from slurmtorc.model import Allocation, Job, Result
 
 if TYPE_CHECKING:
@@ -80,8 +82,19 @@ def in_slurm(cluster: RunningCluster) -> Mapping[str, list[int]]:
 
 
 def one_for_one(store: SqlStore, cluster: RunningCluster) -> None:
-    """Every intent that was asked for is one job of Slurm's, and the one that the store names."""
-    there = in_slurm(cluster)
-    for one in store.rows(Allocation).items:
-        wanted = [] if one.scheduler_id is None else [one.scheduler_id]
-        assert there.get(one.token, []) == wanted, one
+    """Every intent that was asked for is one job of Slurm's, and the one that the store names.
+
+    Accounting may tell of some of them late; but what is there twice stays there.
+    """
+    wanted = {
+        one.token: [] if one.scheduler_id is None else [one.scheduler_id]
+        for one in store.rows(Allocation).items
+    }
+
+    def agree() -> bool:
+        there = in_slurm(cluster)
+        found = {token: there.get(token, []) for token in wanted}
+        assert all(len(numbers) <= 1 for numbers in found.values()), found
+        return found == wanted
+
+    eventually(agree, 40)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.ports import Exit
 from slurmtorc.worker import shell
+from slurmtorc.worker.guard import MARK, Guard
 from slurmtorc.worker.monitor import Monitor, process_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class LocalLauncher:
         self, clock: Clock, environ: Mapping[str, str], monitor: Monitor | None = None
     ) -> None:
         self._clock = clock
-        self._environ = dict(environ)
+        self._guard = Guard()
+        self._environ = {**environ, MARK: self._guard.mark}
         self._monitor = monitor or Monitor()
         self._running: dict[int, _Running] = {}
         self._by_fd: dict[int, int] = {}
@@ -56,8 +58,9 @@ class LocalLauncher:
         self._wakeup = _Wakeup(self._epoll)
 
     def close(self) -> None:
-        """Give back descriptors and the signal wake-up. Processes are not touched."""
+        """Give back descriptors and the signal wake-up. Jobs that still run are killed."""
         self._wakeup.close()
+        self._guard.close()
         for running in self._running.values():
             if running.pidfd is not None:
                 os.close(running.pidfd)
@@ -68,6 +71,8 @@ class LocalLauncher:
     def start(self, order: Order) -> None:
         """Start a process; one that cannot be started comes back from poll()."""
         now = self._clock.now()
+        if not self._running:
+            self._guard.busy()
         try:
             pid = self._spawn(order)
         except OSError as error:
@@ -160,6 +165,8 @@ class LocalLauncher:
             os.close(running.pidfd)
             del self._by_fd[running.pidfd]
         del self._running[key]
+        if not self._running:
+            self._guard.idle()
         self._ended.append(self._exit(running, status, rusage))
 
     def _exit(self, running: _Running, status: int, rusage: resource.struct_rusage) -> Exit:
