@@ -204,7 +204,7 @@ def _go_on(seen: Sighting) -> Wait | Stop:
         both = [f"{n} {word}" for n, word in ((seen.waiting, "wait"), (seen.running, "run")) if n]
         return Wait(rule="queue", reason=f"allocations in Slurm's queue: {', '.join(both)}")
     if seen.doubtful:
-        reason = f"Slurm's queue does not know {_many(seen.doubtful, 'allocation')}"
+        reason = f"Slurm's queue does not show {_many(seen.doubtful, 'allocation')} alive"
         return Wait(rule="doubt", reason=f"{reason}; looking again before that is believed")
     return _stuck(seen)
 

@@ -29,8 +29,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PING_AFTER = 5.0
-"""Seconds since the controller last answered, after which it is pinged first: a ping costs
-10 ms, and any other program takes 9 to 20 s to find out that the controller is down."""
+"""Seconds since the controller last answered, after which it is pinged before sbatch is called:
+a ping costs 10 ms, and any other program takes 9 to 20 s to find out that the controller is down,
+which for sbatch is a doubt."""
+PING_BEFORE_QUESTIONS_AFTER = 90.0
+"""The same before a question, where only time is lost: who asks every minute asks once, as long
+as there are answers. After a failure the next question is preceded by a ping."""
 
 SLACK = 2 * 3600.0
 """How much earlier than `since` a submit time may be and still count as later. Slurm prints
@@ -179,7 +183,7 @@ class SlurmCli:
 
     def _asked(self, argv: Sequence[str], *, controller: bool) -> str:
         if controller:
-            self._ping()
+            self._ping(PING_BEFORE_QUESTIONS_AFTER)
         answer = self._run(argv, self._questions)
         if answer.code == 0 or refusals.unknown_ids(answer):
             self._answered = self._clock.now() if controller else self._answered
@@ -187,11 +191,13 @@ class SlurmCli:
         if not controller and refusals.no_accounting(answer):
             self._accounting = False
             return ""
+        if controller:
+            self._answered = None
         raise refusals.query_error(answer)
 
     def _send(self, script: Script) -> Answer:
         """One sbatch. SlurmUnavailable says that it surely sent nothing."""
-        self._ping()
+        self._ping(PING_AFTER)
         answer = self._run(
             commands.SBATCH, self._submissions, text=script.text, directory=script.directory
         )
@@ -201,10 +207,10 @@ class SlurmCli:
             self._answered = self._clock.now()
         return answer
 
-    def _ping(self) -> None:
-        """Raise SlurmUnavailable if the controller says by its silence that it is down."""
+    def _ping(self, silence_s: float) -> None:
+        """Raise SlurmUnavailable if the controller is down, unless it has answered lately."""
         now = self._clock.now()
-        if self._answered is not None and 0 <= now - self._answered < PING_AFTER:
+        if self._answered is not None and 0 <= now - self._answered < silence_s:
             return
         answer = self._run(commands.PING, self._questions)
         if _UP.search(answer.stdout):  # the first of several controllers may be down

@@ -23,7 +23,7 @@ from slurmtorc.errors import (
 from slurmtorc.model import SlurmState
 from slurmtorc.ports import Script
 from slurmtorc.settings import Settings
-from slurmtorc.slurm.cli import PING_AFTER, SLACK, SlurmCli
+from slurmtorc.slurm.cli import PING_AFTER, PING_BEFORE_QUESTIONS_AFTER, SLACK, SlurmCli
 
 if TYPE_CHECKING:
     from slurmtorc.clock import ManualClock
@@ -248,9 +248,29 @@ def test_a_controller_that_answered_just_now_is_not_pinged(
     slurm.look([1])
     slurm.look([1])
     assert programs.called == ["scontrol", "squeue", "squeue"]
-    clock.sleep(PING_AFTER)
+    clock.sleep(PING_BEFORE_QUESTIONS_AFTER)
     slurm.look([1])
     assert programs.called[3:] == ["scontrol", "squeue"]
+
+
+def test_who_asks_every_minute_asks_once(
+    programs: Programs, slurm: SlurmCli, clock: ManualClock
+) -> None:
+    slurm.look([1])
+    for _ in range(3):
+        clock.sleep(60)
+        slurm.look([1])
+    assert programs.called == ["scontrol", *["squeue"] * 4]
+
+
+def test_before_sbatch_a_controller_must_have_answered_just_now(
+    programs: Programs, slurm: SlurmCli, clock: ManualClock, script: Script
+) -> None:
+    programs.say("sbatch", "7\n")
+    slurm.look([1])
+    clock.sleep(PING_AFTER)
+    slurm.submit(script)
+    assert programs.called == ["scontrol", "squeue", "scontrol", "sbatch"]
 
 
 def test_a_controller_that_is_down_is_found_out_by_pings_alone(
