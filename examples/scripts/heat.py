@@ -39,8 +39,7 @@ rod = [1.0 if i < cells // 2 else 0.0 for i in range(cells + 1)]
 rod[0] = 0.0
 for number in range(round(END / step)):
     inner = (
-        here + ratio * (left - 2 * here + right)
-        for left, here, right in zip(rod, rod[1:], rod[2:])
+        here + ratio * (left - 2 * here + right) for left, here, right in zip(rod, rod[1:], rod[2:])
     )
     rod = [0.0, *inner, 0.0]
     if max(map(abs, rod)) > 2:

@@ -202,9 +202,7 @@ def wait_for(*paths: Path) -> None:
         time.sleep(0.01)
 
 
-def test_a_stopped_shell_does_not_go_on_to_its_next_command(
-    here: Launcher, tmp_path: Path
-) -> None:
+def test_a_stopped_shell_does_not_go_on_to_its_next_command(here: Launcher, tmp_path: Path) -> None:
     keys = range(1, 21)
     for key in keys:
         here.start(an_order(tmp_path, f"touch up{key}; sleep 100; touch on{key}", key))
