@@ -157,7 +157,10 @@ def _jobs(view: View) -> Any:
 def _allocations(view: View) -> Any:
     from rich.table import Table
 
-    table = Table("Allocation", "Slurm job", "State", "Nodes", "Time left", "Why")
+    table = Table()
+    for name in ("Allocation", "Slurm job", "State", "Nodes", "Time left"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("Why")
     for allocation in view.scene.allocations:
         table.add_row(*_row(allocation, view))
     return table if view.scene.allocations else "no allocations"

@@ -291,10 +291,20 @@ jobs:
     assert lost
 
 
-def test_jobs_of_a_killed_run_end_before_they_run_again(torc: Torc) -> None:
+def test_jobs_of_a_killed_run_end_with_it(torc: Torc) -> None:
     torc.write("slow.yaml", SLOW % 300)
     process = torc.start("run", "slow.yaml", "--max-parallel-jobs", "4")
-    wait_until(lambda: len(lines(torc.folder)) == 4, "four jobs start")
+    wait_until(lambda: len(_sleepers(torc.folder)) == 4, "four jobs start")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    wait_until(lambda: not _sleepers(torc.folder), "nothing is left running")
+
+
+def test_jobs_of_a_killed_run_that_live_on_end_before_they_run_again(torc: Torc) -> None:
+    torc.write("slow.yaml", SLOW % 300)
+    process = torc.start("run", "slow.yaml", "--max-parallel-jobs", "4")
+    wait_until(lambda: len(_sleepers(torc.folder)) == 4, "four jobs start")
+    os.kill(_guard_of(process.pid), signal.SIGKILL)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     left = _sleepers(torc.folder)
@@ -305,6 +315,13 @@ def test_jobs_of_a_killed_run_end_before_they_run_again(torc: Torc) -> None:
     returned, _ = stop(second, signal.SIGINT)
     assert returned == 130
     wait_until(lambda: not _sleepers(torc.folder), "nothing is left running")
+
+
+def _guard_of(pid: int) -> int:
+    """The process that stands by to end a run's jobs should the run be killed."""
+    children = (each.pid for each in processes() if each.parent == pid)
+    (guard,) = [p for p in children if b"torc-guard" in Path(f"/proc/{p}/cmdline").read_bytes()]
+    return guard
 
 
 def _sleepers(folder: Path) -> list[int]:
