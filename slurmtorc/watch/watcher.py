@@ -172,12 +172,19 @@ class Watch:
         if mine and not self.conduct.dry_run:
             self.ports.store.suspect(mine)
             for number in mine:
-                self.actor.ask_for_nodes(self.cases[number].workflow)
+                self._ask_for_nodes(self.cases[number].workflow)
         scenes = look(self.ports.store, self.ports.slurm, self.ports.clock, self._open())
         if not self.conduct.dry_run:
             self._believe([one for number in mine for one in scenes[number].changed])
         for number in self._open():
             self._judge(self.cases[number], scenes[number], held[number])
+
+    def _ask_for_nodes(self, workflow: Workflow) -> None:
+        """What goes wrong there in one workflow is no matter of the others, nor of the sweeps."""
+        try:
+            self.actor.ask_for_nodes(workflow)
+        except (Conflict, SlurmError) as error:
+            log.warning("Workflow %d: nodes could not be asked for: %s", workflow.id, error)
 
     def _believe(self, changed: Sequence[Allocation]) -> None:
         if changed:

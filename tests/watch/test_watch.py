@@ -12,10 +12,12 @@ from slurmtorc.clock import ManualClock
 from slurmtorc.errors import SlurmUnavailable, StoreUnavailable, SubmissionRefused
 from slurmtorc.model import (
     AccountingEntry,
+    ActionType,
     Allocation,
     AllocationStatus,
     ComputeNode,
     Decision,
+    DraftAction,
     FailureHandler,
     Job,
     Partition,
@@ -23,6 +25,7 @@ from slurmtorc.model import (
     Result,
     Site,
     SlurmState,
+    TriggerType,
     Workflow,
 )
 from slurmtorc.ports import Exit, Order, Script
@@ -443,6 +446,19 @@ def test_jobs_that_fit_nowhere_stop_the_watch_with_the_reason(stage: Stage) -> N
     stop = watch.ended[stage.id]
     assert (stop.exit_code, stop.rule) == (3, "no_place")
     assert "64" in stop.reason
+
+
+def test_an_action_that_cannot_be_carried_out_does_not_end_the_watch(stage: Stage) -> None:
+    action = DraftAction(
+        trigger_type=TriggerType.ON_WORKFLOW_START,
+        action_type=ActionType.SCHEDULE_NODES,
+        scheduler=0,
+    )
+    stage.begin(a_draft("x", schedulers=[a_scheduler()], actions=[action]))
+    watch = stage.watch(manner=Manner(output_dir="/dev/null/out"))
+    assert watch.tick() is not None
+    assert stage.views[-1].choice.rule == "actions"
+    assert stage.store.rows(Allocation).items == []
 
 
 # ── many watches, many workflows ─────────────────────────────────────────────
