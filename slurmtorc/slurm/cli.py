@@ -155,8 +155,8 @@ class SlurmCli:
     # ── the port Steps ───────────────────────────────────────────────────────
 
     def habits(self) -> Habits:
-        """How this cluster treats processes."""
-        return steps.habits(self._ask(commands.SHOW_CONFIG))
+        """How this cluster treats processes. Asked once: a worker that starts has defaults."""
+        return steps.habits(self._asked(commands.SHOW_CONFIG, controller=True))
 
     def account_steps(self, slurm_job_id: int) -> dict[str, StepEntry]:
         """What accounting says of the steps; nothing where a cluster keeps none."""
