@@ -34,12 +34,7 @@ if TYPE_CHECKING:
     "-m",
     "--max-parallel-jobs",
     type=click.IntRange(min=1),
-    help="Run that many jobs at a time on a node, whatever they need.",
-)
-@click.option(
-    "--start-one-worker-per-node",
-    is_flag=True,
-    help="Always so here: every node of an allocation has a worker. For torc's scripts.",
+    help="Run at most so many jobs at a time on a node.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the script; change nothing.")
 @OUTPUT_DIR
@@ -51,7 +46,6 @@ def schedule_nodes(
     num_hpc_jobs: int,
     job_prefix: str,
     max_parallel_jobs: int | None,
-    start_one_worker_per_node: bool,  # noqa: ARG001  torc's; said in its help
     dry_run: bool,
     output_dir: str | None,
 ) -> None:

@@ -36,7 +36,7 @@ class Worker:
     holds: int
     """Jobs it holds, claimed or running."""
     counts_jobs: bool = False
-    """It takes so many jobs at a time, whatever they need."""
+    """It takes only so many jobs at a time; nobody but itself knows whether it has room."""
 
     @property
     def name(self) -> str:
@@ -47,7 +47,7 @@ class Worker:
 
     def misfits(self, need: ResourceRequirements) -> list[str]:
         """Why it can never run such a job, resource by resource; empty if it can."""
-        return [] if self.counts_jobs else misfits(self.whole, need)
+        return misfits(self.whole, need)
 
     def has_room(self, need: ResourceRequirements) -> bool:
         """Whether it could take one now; of one that counts jobs nobody but itself knows."""
@@ -157,7 +157,7 @@ def _by_worker(worker: Worker, need: ResourceRequirements) -> Reason:
         text = f"{worker.name} can never take it: it asks for {', '.join(lacks)}"
         return Reason(rule="fits_not", text=text, numbers={**numbers, "misfits": lacks})
     if worker.counts_jobs:
-        text = f"{worker.name} takes jobs by their number, and runs {worker.holds} now"
+        text = f"{worker.name} takes only so many jobs at a time, and runs {worker.holds} now"
         return Reason(rule="may_fit", text=text, numbers=numbers)
     if worker.has_room(need) and worker.whole.nodes > 1:
         text = (

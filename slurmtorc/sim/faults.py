@@ -42,8 +42,6 @@ class Faults:
     """When a person cancels a running or queued allocation with scancel."""
     worker_kills: tuple[float, ...] = ()
     watch_kills: tuple[float, ...] = ()
-    ignores_term: float = 0.0
-    """Chance that a job takes no notice of SIGTERM."""
 
 
 def within(spans: Spans, since: float) -> float | None:

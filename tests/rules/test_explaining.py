@@ -165,12 +165,17 @@ def test_a_worker_it_never_fits_is_told_with_need_against_offer(
     assert "nothing of that fits it" in one(reasons, "nobody").text
 
 
+def test_a_worker_it_never_fits_is_none_for_it_however_few_jobs_that_takes() -> None:
+    reasons = ready(workers=[a_worker(cpus=1, counts_jobs=True)])
+    assert rules(reasons) == ["ready", "fits_not", "nobody"]
+
+
 @pytest.mark.parametrize(
     ("worker", "rule"),
     [
         ({}, "room"),
         ({"free_cpus": 1, "holds": 3}, "no_room"),
-        ({"cpus": 1, "counts_jobs": True}, "may_fit"),
+        ({"counts_jobs": True}, "may_fit"),
     ],
 )
 def test_a_worker_that_will_take_it_is_hope_enough(worker: dict[str, Any], rule: str) -> None:
