@@ -25,6 +25,7 @@ from slurmtorc.model.links import Links
 from slurmtorc.model.records import (
     DEFAULT_REQUIREMENT,
     Action,
+    ActionRun,
     Allocation,
     ComputeNode,
     Decision,
@@ -71,6 +72,7 @@ __all__ = [
     "UNSUCCESSFUL",
     "AccountingEntry",
     "Action",
+    "ActionRun",
     "ActionType",
     "Allocation",
     "AllocationStatus",

@@ -109,6 +109,9 @@ class File:
     name: str
     path: str
     st_mtime: float | None = None
+    """As its producer left it; of a file that no job writes, as the run found it."""
+    content_hash: str | None = None
+    """SHA-256 of its contents, hexadecimal, where a run was begun with contents compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,8 @@ class UserData:
     name: str
     data: Any = None
     is_ephemeral: bool = False
+    changed_at: float | None = None
+    """When its value last became another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +154,10 @@ class Job:
     """The worker that holds the job, while it is pending or running."""
     start_time: float | None = None
     ready_since: float | None = None
+    changed_at: float | None = None
+    """When it was last changed after it had run; `changes` says in what."""
+    changes: tuple[str, ...] | None = None
+    """What was changed since its last attempt: command, invocation_script, env, depends_on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +204,28 @@ class Action:
     executed_by: int | None = None
     persistent: bool = False
     is_recovery: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRun:
+    """One execution of an action: where, when, and what came of it."""
+
+    id: int = 0
+    workflow_id: int = 0
+    action_id: int
+    run_id: int = 0
+    compute_node_id: int | None = None
+    """The worker that executed it; None for the watch, or for who submitted."""
+    hostname: str = ""
+    start_time: float = 0.0
+    end_time: float | None = None
+    """None while it runs."""
+    return_code: int | None = None
+    """Of the command that failed, or 0; None while it runs, and for one that was lost."""
+    reason: str | None = None
+    """What failed, in one line."""
+    log_path: str | None = None
+    """What its commands wrote; absolute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from slurmtorc.store.schema import TABLES
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Oldest first; each has a file in migrations/versions/."""
 
 HEAD = REVISIONS[-1]

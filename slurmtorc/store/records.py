@@ -102,7 +102,13 @@ KINDS: Mapping[type, Kind] = {
         Kind(model.FailureHandler, t.failure_handler, t.failure_handler, convert={"rules": tuple}),
         Kind(model.File, t.file, t.file),
         Kind(model.UserData, t.user_data, t.user_data),
-        Kind(model.Job, _JOB, t.job, t.job_class, convert={"status": model.JobStatus}),
+        Kind(
+            model.Job,
+            _JOB,
+            t.job,
+            t.job_class,
+            convert={"status": model.JobStatus, "changes": tuple},
+        ),
         Kind(
             model.Result,
             _RESULT,
@@ -116,6 +122,7 @@ KINDS: Mapping[type, Kind] = {
             t.workflow_action,
             convert={"trigger_type": model.TriggerType, "action_type": model.ActionType},
         ),
+        Kind(model.ActionRun, t.action_run, t.action_run),
         Kind(
             model.Allocation,
             t.allocation,

@@ -157,6 +157,7 @@ file = Table(
     word("name"),
     word("path"),
     moment("st_mtime"),
+    word("content_hash", known=False),
     Index(None, "workflow_id"),
 )
 
@@ -168,6 +169,7 @@ user_data = Table(
     word("name"),
     Column("data", Json),
     flag("is_ephemeral"),
+    moment("changed_at"),
     Index(None, "workflow_id", "name"),
 )
 
@@ -264,6 +266,8 @@ job = Table(
     number("blockers", 0),
     optional_id("result_id"),
     number("spared_attempts", 0),
+    moment("changed_at"),
+    Column("changes", Json),
     UniqueConstraint("workflow_id", "name"),
     Index("ix_job_status", "workflow_id", "status", "id"),
     Index(None, "class_id"),
@@ -377,6 +381,26 @@ workflow_action = Table(
     Index(None, "executed_by"),
 )
 action_job = pairs("action_job", "workflow_action", "action_id", "job", "job_id")
+
+action_run = Table(
+    "action_run",
+    metadata,
+    own_id(counts=True),
+    of("workflow"),
+    of("workflow_action", "action_id"),
+    Column("run_id", Integer, nullable=False),
+    of("compute_node", on_delete="SET NULL"),
+    word("hostname"),
+    moment("start_time", known=True),
+    moment("end_time"),
+    Column("return_code", Integer),
+    word("reason", known=False),
+    word("log_path", known=False),
+    Index(None, "workflow_id"),
+    Index(None, "action_id", "compute_node_id"),
+    Index(None, "compute_node_id"),
+    sqlite_autoincrement=True,
+)
 
 event = Table(
     "event",

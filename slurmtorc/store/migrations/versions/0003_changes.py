@@ -1,0 +1,64 @@
+"""Each execution of an action, and what was changed since jobs ran."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Json = sa.JSON(none_as_null=True)
+
+
+def upgrade() -> None:
+    """Add columns, then a table."""
+    for table, column in (
+        ("file", sa.Column("content_hash", sa.Text(), nullable=True)),
+        ("user_data", sa.Column("changed_at", sa.Double(), nullable=True)),
+        ("job", sa.Column("changed_at", sa.Double(), nullable=True)),
+        ("job", sa.Column("changes", Json, nullable=True)),
+    ):
+        op.add_column(table, column)
+    _executions()
+
+
+def _executions() -> None:
+    """Where and when actions were executed, and what came of it."""
+    op.create_table(
+        "action_run",
+        sa.Column("id", Id, autoincrement=True, nullable=False),
+        sa.Column("workflow_id", Id, nullable=False),
+        sa.Column("action_id", Id, nullable=False),
+        sa.Column("run_id", sa.Integer(), nullable=False),
+        sa.Column("compute_node_id", Id, nullable=True),
+        sa.Column("hostname", sa.Text(), nullable=False),
+        sa.Column("start_time", sa.Double(), nullable=False),
+        sa.Column("end_time", sa.Double(), nullable=True),
+        sa.Column("return_code", sa.Integer(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("log_path", sa.Text(), nullable=True),
+        *_references(),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_action_run")),
+        sqlite_autoincrement=True,
+    )
+    for columns in (["workflow_id"], ["action_id", "compute_node_id"], ["compute_node_id"]):
+        name = "_".join(["ix_action_run", *columns])
+        op.create_index(op.f(name), "action_run", columns, unique=False)
+
+
+def _references() -> list[sa.ForeignKeyConstraint]:
+    whose = (
+        ("workflow_id", "workflow", "CASCADE"),
+        ("action_id", "workflow_action", "CASCADE"),
+        ("compute_node_id", "compute_node", "SET NULL"),
+    )
+    return [
+        sa.ForeignKeyConstraint(
+            [column], [f"{table}.id"], name=op.f(f"fk_action_run_{column}"), ondelete=on_delete
+        )
+        for column, table, on_delete in whose
+    ]
