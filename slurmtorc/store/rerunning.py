@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, bindparam, case, delete, exists, func, or_, select, text, update
+from sqlalchemy import and_, bindparam, case, func, or_, select, text, update
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import COMPLETE, UNSUCCESSFUL, JobStatus
-from slurmtorc.rules import triggers
 from slurmtorc.rules.status import JobEvent, sources, target
-from slurmtorc.store import actions, events, workflows
+from slurmtorc.store import events, rearming, workflows
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping
 
-_J, _A = t.job.c, t.workflow_action.c
+_J = t.job.c
 _OF_WORKFLOW = _J.workflow_id == bindparam("workflow")
 _CHOSEN = and_(t.has_status(t.job, JobStatus.UNINITIALIZED), among(_J.id))
 
@@ -61,7 +60,7 @@ def rerun(connection: Connection, workflow_id: int, job_ids: Collection[int], no
     run_id: int = row["run_id"] + 1
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(change.values(run_id=run_id, is_canceled=False))
-    _rearm(connection, workflow_id)
+    rearming.rearm(connection, workflow_id)
     data = {"run_id": run_id, "job_ids": chosen}
     events.write(connection, workflow_id, now, [("workflow_rerun", data)])
     return run_id
@@ -92,23 +91,3 @@ def count_blockers(connection: Connection, workflow_id: int) -> None:
 
 def _listed(statuses: Iterable[JobStatus]) -> str:
     return ", ".join(str(int(status)) for status in sorted(statuses))
-
-
-# ── actions ──────────────────────────────────────────────────────────────────
-
-_UNFINISHED_GATE = exists().where(
-    t.action_job.c.action_id == _A.id,
-    t.action_job.c.job_id == _J.id,
-    ~t.has_status(t.job, *COMPLETE),
-)
-
-
-def _rearm(connection: Connection, workflow_id: int) -> None:
-    """Actions whose moment comes again may fire again; those of an earlier recovery are gone."""
-    mine = _A.workflow_id == workflow_id
-    connection.execute(delete(t.workflow_action).where(mine, _A.is_recovery))
-    always = _A.trigger_type.in_(sorted(triggers.ALWAYS))
-    gated = and_(_A.trigger_type.in_(sorted(triggers.BY_GATE)), _UNFINISHED_GATE)
-    again = update(t.workflow_action).where(mine, or_(always, gated))
-    connection.execute(again.values(executed=False, executed_at=None, executed_by=None))
-    actions.recount(connection, workflow_id)
