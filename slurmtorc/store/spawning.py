@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from slurmtorc.store.dialect import Dialect
 
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+    _Kind: TypeAlias = tuple[int, int, int | None]
 
 _J, _U = t.job.c, t.user_data.c
 _CHUNK = 5_000
@@ -224,7 +225,8 @@ class _Adder:
         waits = [self._waits(job, numbers) for job in jobs]
         open_ = {self.place.caller.id, *taken, *self._unfinished()}
         blockers = [sum(other in open_ for other in before) for before in waits]
-        rows = self._rows(jobs, taken, blockers, generation)
+        classes = {kind: self._class_of(kind) for kind in dict.fromkeys(map(self._kind, jobs))}
+        rows = self._rows(jobs, taken, blockers, classes, generation)
         self.dialect.load(self.connection, t.job, _JOB_COLUMNS, rows)
         edges = ((j, other) for j, before in zip(taken, waits, strict=True) for other in before)
         names = ("job_id", "depends_on_job_id")
@@ -232,14 +234,15 @@ class _Adder:
         return list(taken)
 
     def _rows(
-        self, jobs: Sequence[SpawnJob], taken: range, blockers: Sequence[int], generation: int
+        self,
+        jobs: Sequence[SpawnJob],
+        taken: range,
+        blockers: Sequence[int],
+        classes: Mapping[_Kind, int],
+        generation: int,
     ) -> Iterator[tuple[Any, ...]]:
-        """In the order of _JOB_COLUMNS."""
-        classes: dict[tuple[int, int, int | None], int] = {}
+        """In the order of _JOB_COLUMNS. They are read while they are loaded: no statement here."""
         for job_id, job, count in zip(taken, jobs, blockers, strict=True):
-            kind = self._kind(job)
-            if kind not in classes:
-                classes[kind] = self._class_of(kind)
             yield (
                 job_id,
                 self.place.workflow_id,
@@ -247,7 +250,7 @@ class _Adder:
                 job.command,
                 job.invocation_script,
                 int(target(JobEvent.BLOCK)),
-                classes[kind],
+                classes[self._kind(job)],
                 self._one(job, "failure_handler", self.handlers),
                 job.cancel_on_blocking_job_failure,
                 json.dumps(rules.marked(job.env, self.place.lineage, generation)),
@@ -269,13 +272,13 @@ class _Adder:
     def _unfinished(self) -> Iterator[int]:
         return (row.id for row in self.known.values() if row.status not in COMPLETE)
 
-    def _kind(self, job: SpawnJob) -> tuple[int, int, int | None]:
+    def _kind(self, job: SpawnJob) -> _Kind:
         """What a job has in common with those of its class."""
         need = self._one(job, "resource_requirements", self.needs)
         scheduler = self._one(job, "scheduler", self.schedulers)
         return (job.priority, need or self.needs[DEFAULT_REQUIREMENT], scheduler)
 
-    def _class_of(self, kind: tuple[int, int, int | None]) -> int:
+    def _class_of(self, kind: _Kind) -> int:
         priority, need, scheduler = kind
         wanted = {
             "workflow_id": self.place.workflow_id,

@@ -226,13 +226,13 @@ def test_spawned_jobs_join_no_gate(store: Store) -> None:
     assert (action.trigger_count, action.required_triggers) == (1, 1)
 
 
-def test_ten_thousand_jobs_are_spawned_at_once(store: Store) -> None:
+def test_thousands_of_jobs_are_spawned_at_once(store: Store) -> None:
     workflow_id, node, claim = running(store)
-    names = [f"j{number}" for number in range(10_000)]
+    names = [f"j{number}" for number in range(2_000)]
     store.spawn(claim.job_id, None, [*map(job, names), job("reduce", *names)])
     assert store.spawn(claim.job_id, None, [job(name) for name in names]).iteration == 1
     store.complete(node, [a_report(claim)])
-    assert len(run_all(store, node)) == 10_000
+    assert len(run_all(store, node)) == 2_000
     assert statuses(store, workflow_id)["reduce"] == "ready"
 
 
