@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -35,12 +36,19 @@ def sessions() -> list[tuple[str, int, list[str]]]:
 @pytest.fixture
 def newcomer(tmp_path: Path, sandbox_directory: Path) -> dict[str, str]:
     """A folder with the examples, torc on PATH, and a sandbox that is not the user's own."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    tools = tmp_path / "bin"
+    return {**with_torc(tmp_path), "DIR": str(sandbox_directory)}
+
+
+def with_torc(folder: Path) -> dict[str, str]:
+    """The examples in a folder, and an environment in which torc and its Python are found."""
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    tools = folder / "bin"
     tools.mkdir()
-    (tools / "torc").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m slurmtorc "$@"\n')
-    (tools / "torc").chmod(0o755)
-    return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "DIR": str(sandbox_directory)}
+    programs = {"torc": "-P -m slurmtorc ", "python3": ""}
+    for name, module in programs.items():
+        (tools / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module}"$@"\n')
+        (tools / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
 
 
 def test_the_tour(newcomer: dict[str, str], tmp_path: Path) -> None:
@@ -66,7 +74,8 @@ def test_the_readme_shows_the_smallest_example_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [p.name for p in sorted((ROOT / "examples").glob("*.*")) if p.suffix != ".sh"]
+    "name",
+    [p.name for p in sorted((ROOT / "examples").glob("*.*")) if p.suffix not in {".sh", ".txt"}],
 )
 def test_every_example_says_what_it_is_and_is_checked(name: str, tmp_path: Path) -> None:
     path = ROOT / "examples" / name
@@ -80,14 +89,23 @@ def test_every_example_says_what_it_is_and_is_checked(name: str, tmp_path: Path)
 
 def test_the_examples_run_here(tmp_path: Path) -> None:
     """Each example that is no exercise in faults, to its end, on this machine."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for path in sorted((tmp_path / "examples").glob("*.yaml")):
-        if path.name not in {"broken.yaml", "steps.yaml"}:  # steps need an allocation
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", "slurmtorc", "run", str(path), "--fail-on-error"],
-                cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stdout + done.stderr
+    environment = with_torc(tmp_path)
+    calls = [
+        ["run", str(path), "--fail-on-error"]
+        for path in sorted((tmp_path / "examples").glob("*.yaml"))
+        if path.name not in {"broken.yaml", "steps.yaml"}  # steps need an allocation
+    ]
+    lists = sorted((tmp_path / "examples").glob("*.txt"))
+    assert all(path.read_text().startswith("# ") for path in lists)
+    calls += [["exec", "-C", str(path)] for path in lists]
+    for call in calls:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "slurmtorc", *call], cwd=tmp_path, env=environment,
+            capture_output=True, text=True, check=False, timeout=PATIENCE_S,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "torc_output/search.json").read_text())["error"] < 0.1
+    assert int((tmp_path / "torc_output/words/total").read_text()) > 500
 
 
 def test_every_place_to_look_exists_and_holds_what_is_named() -> None:
