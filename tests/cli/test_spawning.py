@@ -6,20 +6,16 @@ import os
 import signal
 import sys
 import textwrap
-import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from factories import PLENTY, a_draft, begin
+from torc import Torc
 
 from slurmtorc.model import Job, UserData
 from slurmtorc.store.sql import SqlStore
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torc import Torc
-
+CRASHING = Path(__file__).parents[1] / "crashing"
 TORC = f"{sys.executable} -P -m slurmtorc"
 
 
@@ -82,15 +78,18 @@ def test_a_job_that_spawns_and_fails_is_tried_again_and_nothing_is_doubled(torc:
     assert sorted((torc.folder / "out").read_text().split()) == ["a", "b"]
 
 
-def test_a_spawn_that_is_killed_at_any_moment_leaves_all_or_nothing(torc: Torc, seed: int) -> None:
+@pytest.mark.parametrize(("step", "left"), [(1, 0), (2, 300)])
+def test_a_spawn_that_is_killed_has_added_all_or_nothing(
+    torc: Torc, seed: int, step: int, left: int
+) -> None:
+    """Killed before its one commit, or after it and before it could say so."""
     pairs = [word for n in range(300) for word in ("-n", f"j{n}", "-c", "true")]
-    for delay_s in (0.3, 0.6, 0.8, 0.9, 1.0):
-        call = torc.start("jobs", "spawn", "--job", str(seed), *pairs)
-        time.sleep(delay_s)  # wherever it is then
-        os.killpg(call.pid, signal.SIGKILL)
-        call.communicate()
-        assert len(jobs_in(torc.folder)) in {1, 301}
-    assert torc("jobs", "spawn", "--job", str(seed), *pairs, "-f", "json").json["iteration"] == 1
+    call = ("jobs", "spawn", "--job", str(seed), *pairs)
+    env = {"PYTHONPATH": f"{CRASHING}:{os.environ.get('PYTHONPATH', '')}"}
+    dying = Torc(torc.folder, {**env, "TORC_TEST_DIE_AT": str(step)})
+    assert dying(*call, code=-signal.SIGKILL).out == ""
+    assert len(jobs_in(torc.folder)) == 1 + left
+    assert torc(*call, "-f", "json").json["iteration"] == 1
     assert len(jobs_in(torc.folder)) == 301
 
 
