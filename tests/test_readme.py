@@ -9,8 +9,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -36,12 +40,19 @@ def sessions() -> list[tuple[str, int, list[str]]]:
 @pytest.fixture
 def newcomer(tmp_path: Path, sandbox_directory: Path) -> dict[str, str]:
     """A folder with the examples, torc on PATH, and a sandbox that is not the user's own."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    tools = tmp_path / "bin"
+    return {**with_torc(tmp_path), "DIR": str(sandbox_directory)}
+
+
+def with_torc(folder: Path) -> dict[str, str]:
+    """The examples in a folder, and an environment in which torc and its Python are found."""
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    tools = folder / "bin"
     tools.mkdir()
-    (tools / "torc").write_text(f'#!/bin/sh\nexec {sys.executable} -P -m slurmtorc "$@"\n')
-    (tools / "torc").chmod(0o755)
-    return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "DIR": str(sandbox_directory)}
+    programs = {"torc": "-P -m slurmtorc ", "python3": ""}
+    for name, module in programs.items():
+        (tools / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module}"$@"\n')
+        (tools / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
 
 
 def test_the_tour(newcomer: dict[str, str], tmp_path: Path) -> None:
@@ -67,7 +78,8 @@ def test_the_readme_shows_the_smallest_example_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [p.name for p in sorted((ROOT / "examples").glob("*.*")) if p.suffix != ".sh"]
+    "name",
+    [p.name for p in sorted((ROOT / "examples").glob("*.*")) if p.suffix not in {".sh", ".txt"}],
 )
 def test_every_example_says_what_it_is_and_is_checked(name: str, tmp_path: Path) -> None:
     path = ROOT / "examples" / name
@@ -86,6 +98,17 @@ ELSEWHERE = {
 }
 
 
+OUTCOMES: dict[str, dict[str, Callable[[str], bool]]] = {
+    "spawn_search.yaml": {"search.json": lambda text: json.loads(text)["error"] < 0.1},
+    "spawn_shell.yaml": {"words/total": lambda text: int(text) > 500},
+    "collatz.toml": {"collatz_longest.txt": lambda text: text == "442 230631\n"},
+    "workflow_actions_data_pipeline.yaml": {
+        "weather/log.txt": lambda text: "valid data deleted" in text
+    },
+}
+"""Files that must be there afterwards, and what is true of them."""
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -96,9 +119,19 @@ ELSEWHERE = {
 )
 def test_the_examples_run_here(name: str, tmp_path: Path) -> None:
     """Each to its end, on this machine."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    done = torc(tmp_path, "run", f"examples/{name}", "--fail-on-error")
+    environment = with_torc(tmp_path)
+    done = torc(tmp_path, "run", f"examples/{name}", "--fail-on-error", env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
+    for path, sound in OUTCOMES.get(name, {}).items():
+        assert sound((tmp_path / "torc_output" / path).read_text())
+
+
+def test_a_list_of_commands_is_a_workflow_too(tmp_path: Path) -> None:
+    lists = sorted((ROOT / "examples").glob("*.txt"))
+    assert all(path.read_text().startswith("# ") for path in lists)
+    for path in lists:
+        done = torc(tmp_path, "exec", "-C", str(path))
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_what_is_set_aside_goes_on_after_a_decision(tmp_path: Path) -> None:
@@ -112,12 +145,15 @@ def test_what_is_set_aside_goes_on_after_a_decision(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def torc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def torc(
+    folder: Path, *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """One command, in a folder."""
     command = [sys.executable, "-P", "-m", "slurmtorc", *arguments]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S
-    )
+        command, cwd=folder, env=env, capture_output=True, text=True, check=False,
+        timeout=PATIENCE_S,
+    )  # fmt: skip
 
 
 def test_every_place_to_look_exists_and_holds_what_is_named() -> None:

@@ -25,6 +25,7 @@ BROKEN_PIPE = 141
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("run:run", "Run a workflow on this machine, to its end."),
+    "exec": ("adhoc:exec_", "Run commands as a workflow, without a file."),
     "submit": ("submit:submit", "Submit a workflow by its own schedulers and actions."),
     "submit-slurm": ("submit:submit_slurm", "Plan Slurm allocations for a workflow, and submit."),
     "watch": ("watch:watch", "Follow workflows' jobs and allocations until the end."),

@@ -12,6 +12,7 @@ import click
 from slurmtorc.cli.context import ID, State, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
 from slurmtorc.cli.resets import classify
+from slurmtorc.cli.spawning import spawn
 from slurmtorc.errors import Conflict, NotFound
 from slurmtorc.model import JobStatus
 
@@ -150,3 +151,4 @@ def _copy(path: Path) -> None:
 
 
 jobs.add_command(classify)
+jobs.add_command(spawn)

@@ -90,14 +90,19 @@ def run(
         "output_dir": output_dir,
     }
     state.overrides.update({name: value for name, value in given.items() if value is not None})
-    node = _node(state)
+    node = this_machine(state)
     found = _prepared(state, workflow, node, ignore_missing=ignore_missing_data)
-    worker = _worker(state, found, node)
+    return carry_out(state, found, node, fail_on_error=fail_on_error)
+
+
+def carry_out(state: State, workflow: Workflow, node: Node, *, fail_on_error: bool) -> int:
+    """Work on a workflow that has begun, to its end; the exit status."""
+    worker = _worker(state, workflow, node)
     interrupted = _drive(state, worker)
     return _end(state, worker, interrupted, fail_on_error=fail_on_error)
 
 
-def _node(state: State) -> Node:
+def this_machine(state: State) -> Node:
     """This machine, within the limits the user sets."""
     from slurmtorc.worker.node import this_node
 
@@ -136,7 +141,8 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
             return workflow
         workflow_id, last = workflow.id, workflow.run_id
     else:
-        workflow_id, last = _created(state, name, node, ignore_missing=ignore_missing), 0
+        draft = read_draft(name)
+        workflow_id, last = created(state, draft, name, node, ignore_missing=ignore_missing), 0
     store = state.open_store(create=True)
     return begin(store, workflow_id, ignore_missing=ignore_missing, after_run=last)
 
@@ -149,11 +155,13 @@ def _waits_for_a_new_run(store: Store, workflow_id: int) -> bool:
     return JobStatus.UNINITIALIZED in outlook.present and not outlook.held
 
 
-def _created(state: State, name: str, node: Node, *, ignore_missing: bool) -> int:
+def created(
+    state: State, draft: Draft, name: str, node: Node, *, ignore_missing: bool = False
+) -> int:
+    """A workflow that can run here, stored; its id. Errors speak of `name`."""
     from slurmtorc.schedule.begin import make_folder, refuse_misfits, refuse_missing_inputs
     from slurmtorc.worker.employ import whole
 
-    draft = read_draft(name)
     if state.settings.max_parallel_jobs is None:
         refuse_misfits(draft, whole(node), name, "this machine")
     if not ignore_missing:
@@ -176,7 +184,11 @@ def read_draft(name: str) -> Draft:
     """A checked draft, owned by the caller and submitted from here."""
     from slurmtorc.spec import load
 
-    draft = load(name)
+    return owned(load(name))
+
+
+def owned(draft: Draft) -> Draft:
+    """The same draft, owned by the caller and submitted from here."""
     draft.workflow = replace(
         draft.workflow,
         user=caller(),

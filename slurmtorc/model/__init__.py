@@ -50,6 +50,7 @@ from slurmtorc.model.running import (
     Progress,
     Report,
 )
+from slurmtorc.model.spawning import Spawned, SpawnJob
 from slurmtorc.model.words import (
     COMPLETE,
     OPEN,
@@ -104,6 +105,8 @@ __all__ = [
     "SlurmScheduler",
     "SlurmState",
     "SlurmStats",
+    "SpawnJob",
+    "Spawned",
     "StdioMode",
     "StepEntry",
     "TriggerType",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         ResourceRequirements,
         SlurmScheduler,
         SlurmStats,
+        Spawned,
+        SpawnJob,
         UserData,
         WatchState,
     )
@@ -145,6 +147,17 @@ class Store(Protocol):
 
         Refused while jobs of the workflow are pending or running. What waits for them waits
         again; they run once a new run begins.
+        """
+
+    def spawn(
+        self, caller_job_id: int, lineage: str | None, jobs: Sequence[SpawnJob], state: Any = None
+    ) -> Spawned:
+        """A running job adds the next generation of a lineage, blocked by itself; all or nothing.
+
+        Without a lineage, of the caller's own. Spawning the same names again finds those jobs,
+        adds nothing, and keeps the state they were spawned with. No jobs: the lineage has
+        converged, and `state` is what to. Raises InvalidValue for jobs that cannot be, and
+        Conflict if the caller does not run, some names are taken, or iterations are used up.
         """
 
     # workers

@@ -32,7 +32,6 @@ def _unheard_monitoring(value: Any) -> bool:
 
 _TOP: Mapping[str, Callable[[Any], bool]] = {
     "user": _given,
-    "dynamic_jobs": _given,
     "enable_ro_crate": _true,
     "access_groups": bool,
     "datasets": bool,

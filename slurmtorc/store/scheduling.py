@@ -166,12 +166,12 @@ def bind(
             "resource_requirements_id": requirement_id or row.resource_requirements_id,
             "scheduler_id": scheduler_id or row.scheduler_id,
         }
-        new = _class_of(connection, wanted)
+        new = class_of(connection, wanted)
         if new != row.id:
             connection.execute(_MOVE, {"old": row.id, "new": new, "ids": list(job_ids)})
 
 
-def _class_of(connection: Connection, wanted: dict[str, Any]) -> int:
+def class_of(connection: Connection, wanted: dict[str, Any]) -> int:
     """The class with these columns; made if there is none."""
     same = [
         _C[name].is_(None) if value is None else _C[name] == value for name, value in wanted.items()

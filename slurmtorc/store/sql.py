@@ -27,6 +27,7 @@ from slurmtorc.store import (
     rerunning,
     resets,
     scheduling,
+    spawning,
     stats,
     watching,
     workflows,
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
         ResourceRequirements,
         SlurmScheduler,
         SlurmStats,
+        Spawned,
+        SpawnJob,
         UserData,
         WatchState,
     )
@@ -249,6 +252,15 @@ class SqlStore:
         """Let jobs begin anew with the next run."""
         now = self.clock.now()
         return self._change(lambda c: resets.reset(c, workflow_id, job_ids, now))
+
+    def spawn(
+        self, caller_job_id: int, lineage: str | None, jobs: Sequence[SpawnJob], state: Any = None
+    ) -> Spawned:
+        """A running job adds jobs."""
+        now = self.clock.now()
+        return self._change(
+            lambda c: spawning.spawn(c, self._dialect, caller_job_id, lineage, jobs, state, now)
+        )
 
     # ── workers ──────────────────────────────────────────────────────────────
 
