@@ -15,6 +15,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import StoreUnavailable, TorcError
+from slurmtorc.model import ActionRun
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
 from slurmtorc.worker.actions import Acting, is_action
@@ -83,7 +84,8 @@ class Worker:
             hide_gpus=bool(station.gpus),
             end_time=conduct.end_time,
         )
-        self._acting = Acting(ports, around, station.node, conduct.end_time)
+        me = ActionRun(action_id=0, compute_node_id=station.node.id, hostname=station.node.hostname)
+        self._acting = Acting(ports, around, me, conduct.end_time)
         self._canceled = False
         self._stamp: object = None
         self._interrupts = 0
