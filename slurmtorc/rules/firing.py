@@ -97,7 +97,8 @@ def _not_yet(facts: Facts) -> Stage:
         if held is not None:
             return held
     elif action.trigger_count < action.required_triggers:
-        return Stage(WAITING, f"{progress.unfinished} jobs are not over")
+        left = progress.unfinished
+        return Stage(WAITING, "1 job is not over" if left == 1 else f"{left} jobs are not over")
     if action.trigger_type in OF_WORKERS:
         who = "each worker does" if action.persistent else "the first worker does"
         when = "starts" if action.trigger_type is TriggerType.ON_WORKER_START else "ends"

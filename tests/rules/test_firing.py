@@ -43,7 +43,11 @@ CASES = [
     (facts(OPEN, S.DISABLED), "never", "all jobs that it waits for are disabled"),
     (facts(OPEN), "never", "are deleted"),
     (facts(an_action(T.ON_JOBS_READY, trigger_count=0), S.BLOCKED), "waiting", "not ready"),
-    (facts(an_action(T.ON_WORKFLOW_COMPLETE, trigger_count=0), S.READY), "waiting", "1 jobs"),
+    (
+        facts(an_action(T.ON_WORKFLOW_COMPLETE, trigger_count=0), S.READY),
+        "waiting",
+        "1 job is not over",
+    ),
     (facts(an_action(), S.COMPLETED), "pending", "torc run 7"),
     (facts(an_action(), S.COMPLETED, workers=1), "pending", "a worker is about to"),
     (facts(an_action(action_type=NODES), S.READY), "pending", "torc submit 7"),
