@@ -15,6 +15,7 @@ from slurmtorc.model import (
     COMPLETE,
     OPEN,
     UNSUCCESSFUL,
+    Action,
     Allocation,
     AllocationStatus,
     Decision,
@@ -26,7 +27,7 @@ from slurmtorc.model import (
     Workflow,
 )
 from slurmtorc.ports import Page
-from slurmtorc.rules import explaining, finishing
+from slurmtorc.rules import explaining, finishing, firing
 from slurmtorc.rules.chains import ahead, behind, longest
 from slurmtorc.rules.reasons import Named
 
@@ -130,10 +131,24 @@ def of_workflow(hands: Hands, workflow: Workflow) -> finishing.Facts:
         unfinished={job.id: Named(job.id, job.name, job.status) for job in left},
         links=store.links(workflow.id),
         gone=list(every(store, Allocation, **over)),
+        actions=_actions(store, workflow.id),
         failures=_failures(store, workflow.id),
         watch=store.watch_state(workflow.id),
         decisions=store.rows(Decision, newest, workflow_id=workflow.id).items,
     )
+
+
+def _actions(store: Store, workflow_id: int) -> list[tuple[Action, firing.Stage]]:
+    """What went wrong with actions, and commands that are due and that nobody is there to run."""
+    from slurmtorc.cli.actions import facts_of
+
+    found = facts_of(store, workflow_id, list(every(store, Action, workflow_id=workflow_id)))
+    return [
+        (each.action, now)
+        for each in found
+        if (now := firing.stage(each)).status in {firing.FAILED, firing.LOST}
+        or (now.status == firing.PENDING and firing.is_left_alone(each))
+    ]
 
 
 def _groups(store: Store, workflow_id: int) -> list[finishing.Group]:

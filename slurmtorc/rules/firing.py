@@ -128,6 +128,11 @@ def _reached(trigger: TriggerType, status: JobStatus) -> bool:
     return status in COMPLETE
 
 
+def is_left_alone(facts: Facts) -> bool:
+    """Whether it runs commands, and no worker is there to do so."""
+    return facts.action.action_type is ActionType.RUN_COMMANDS and not facts.workers
+
+
 def _who_will(facts: Facts) -> str:
     workflow = facts.progress.workflow_id
     if facts.action.action_type is ActionType.SCHEDULE_NODES:
