@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cancel": ("workflows:cancel", "Cancel a workflow and its Slurm allocations."),
     "workflows": ("workflows:workflows", "List, inspect, cancel and delete workflows."),
     "jobs": ("jobs:jobs", "List and inspect jobs; read their output."),
+    "actions": ("actions:actions", "What a workflow does by itself, and what became of it."),
     "results": ("records:results", "What every attempt came to."),
     "allocations": ("records:allocations", "The Slurm jobs that host workers."),
     "explain": ("explain:explain", "Why a job is not running, or what a workflow still needs."),

@@ -15,6 +15,7 @@ from slurmtorc.model import (
     COMPLETE,
     OPEN,
     UNSUCCESSFUL,
+    Action,
     Allocation,
     AllocationStatus,
     Decision,
@@ -26,7 +27,7 @@ from slurmtorc.model import (
     Workflow,
 )
 from slurmtorc.ports import Page
-from slurmtorc.rules import explaining, finishing
+from slurmtorc.rules import explaining, finishing, firing
 from slurmtorc.rules.chains import ahead, behind, longest
 from slurmtorc.rules.reasons import Named
 
@@ -74,7 +75,7 @@ def of_job(hands: Hands, job: Job) -> explaining.Facts:
         job=job,
         need=store.get(ResourceRequirements, need_id) if need_id else _NO_NEED,
         scene=scene,
-        waits_for=_named(store, store.dependencies([job.id])[job.id]) if waiting else (),
+        waits_for=named(store, store.dependencies([job.id])[job.id]) if waiting else (),
         chain=_chain(store, job) if waiting else (),
         holder=next((w for w in scene.workers if w.node.id == job.compute_node_id), None),
         attempts=attempts[::-1],
@@ -82,7 +83,8 @@ def of_job(hands: Hands, job: Job) -> explaining.Facts:
     )
 
 
-def _named(store: Store, job_ids: Sequence[int]) -> list[Named]:
+def named(store: Store, job_ids: Sequence[int]) -> list[Named]:
+    """Jobs by their names."""
     found = []
     for start in range(0, len(job_ids), CHUNK):
         chunk = list(job_ids[start : start + CHUNK])
@@ -100,7 +102,7 @@ def _chain(store: Store, job: Job) -> list[Named]:
     wanted |= {JobStatus.DISABLED} if job.status is JobStatus.BLOCKED else frozenset()
     before = {
         one.id: one
-        for one in _named(store, sorted(ahead(waits_for, job.id)))
+        for one in named(store, sorted(ahead(waits_for, job.id)))
         if one.status in wanted
     }
     dead = next((one.id for one in before.values() if one.status in DEAD), None)
@@ -129,10 +131,24 @@ def of_workflow(hands: Hands, workflow: Workflow) -> finishing.Facts:
         unfinished={job.id: Named(job.id, job.name, job.status) for job in left},
         links=store.links(workflow.id),
         gone=list(every(store, Allocation, **over)),
+        actions=_actions(store, workflow.id),
         failures=_failures(store, workflow.id),
         watch=store.watch_state(workflow.id),
         decisions=store.rows(Decision, newest, workflow_id=workflow.id).items,
     )
+
+
+def _actions(store: Store, workflow_id: int) -> list[tuple[Action, firing.Stage]]:
+    """What went wrong with actions, and commands that are due and that nobody is there to run."""
+    from slurmtorc.cli.actions import facts_of
+
+    found = facts_of(store, workflow_id, list(every(store, Action, workflow_id=workflow_id)))
+    return [
+        (each.action, now)
+        for each in found
+        if (now := firing.stage(each)).status in {firing.FAILED, firing.LOST}
+        or (now.status == firing.PENDING and firing.is_left_alone(each))
+    ]
 
 
 def _groups(store: Store, workflow_id: int) -> list[finishing.Group]:

@@ -103,7 +103,7 @@ def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool)
     elif path:
         click.echo(file)
     else:
-        _copy(Path(file))
+        copy(Path(file))
 
 
 def _ended(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio]:
@@ -140,7 +140,8 @@ def _running(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio
     return job.attempt_id, stdio(node.output_dir, stem, mode)
 
 
-def _copy(path: Path) -> None:
+def copy(path: Path) -> None:
+    """Print a file as it is."""
     try:
         with path.open("rb") as file:
             sys.stdout.flush()

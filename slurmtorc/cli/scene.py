@@ -222,7 +222,7 @@ def _planned(store: Store, workflow_id: int, offers: Offers) -> list[Planned]:
         "executed": False,
     }
     actions = list(every(store, Action, workflow_id=workflow_id, **where))
-    if not actions:
+    if not actions or store.outlook(workflow_id).is_complete:
         return []
     pending = {one.id for one in store.pending_actions(workflow_id)}
     gates = store.links(workflow_id).gates

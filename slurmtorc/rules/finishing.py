@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.model import JobStatus, Links, SlurmState
 from slurmtorc.rules.chains import behind, longest
+from slurmtorc.rules.firing import PENDING
 from slurmtorc.rules.offers import HOPE, beat, need_words, offer_words, takers, waiting_words
 from slurmtorc.rules.reasons import (
     NAMED,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from slurmtorc.model import (
+        Action,
         Allocation,
         Capacity,
         Decision,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         WatchState,
         Workflow,
     )
+    from slurmtorc.rules.firing import Stage
     from slurmtorc.rules.offers import Asked, Scene, Worker
     from slurmtorc.rules.reasons import Named
 
@@ -66,6 +69,8 @@ class Facts:
     links: Links = field(default_factory=Links)
     gone: Sequence[Allocation] = ()
     """Allocations that have ended, or never came to be."""
+    actions: Sequence[tuple[Action, Stage]] = ()
+    """Those that failed or were lost, and those that are due with nobody there to execute them."""
     failures: Sequence[Result] = ()
     """Some of the results that made jobs fail."""
     watch: WatchState | None = None
@@ -95,6 +100,7 @@ def explain(facts: Facts) -> list[Section]:
         Section("What waits for what", tuple(_waiting(facts))),
         Section("Allocations", tuple(_allocations(facts))),
         Section("What failed", tuple(_failed(facts))),
+        Section("Actions", tuple(_actions(facts))),
         Section("The watch", tuple(_watched(facts))),
     )
     return [section for section in sections if section.reasons]
@@ -319,6 +325,20 @@ def _failed(facts: Facts) -> Iterator[Reason]:
             text=f"and {several(more, 'job')} like these",
             numbers={"jobs": more},
             remedy=f"torc results list {facts.workflow.id} --failed",
+        )
+
+
+def _actions(facts: Facts) -> Iterator[Reason]:
+    for action, now in facts.actions:
+        over = now.status != PENDING
+        yield Reason(
+            rule=f"action_{now.status}",
+            text=f"action {action.id} ({action.trigger_type.value}: {action.action_type.value}) is "
+            f"{now.status}: {now.why}",
+            numbers={"action_id": action.id, "status": now.status},
+            remedy=f"torc actions logs {action.id}   or   torc actions retry {action.id}"
+            if over
+            else "",
         )
 
 

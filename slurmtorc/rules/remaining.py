@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
-from slurmtorc.model import ActionType, TriggerType
-from slurmtorc.rules.triggers import comes_again
+from slurmtorc.model import ActionType, JobStatus, TriggerType
+from slurmtorc.rules.triggers import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -121,11 +121,15 @@ def as_if_rerun(left: Remaining) -> Remaining:
     actions = []
     for action in left.actions:
         gate = left.links.gates.get(action.id, ())
-        over = all(job not in left.unfinished for job in gate)
-        again = comes_again(action.trigger_type, gate_is_over=over)
+        again = verdict(action.trigger_type, [_as_begun(left, job) for job in gate]).again
         ready = sum(level.get(job, 0) == 0 for job in gate)
         if not action.is_recovery:
             count = ready if gate else action.trigger_count
             executed = action.executed and not again
             actions.append(replace(action, executed=executed, trigger_count=count))
     return replace(left, actions=actions, whole=True)
+
+
+def _as_begun(left: Remaining, job: int) -> JobStatus:
+    """A job of a gate as the run begins: what it came to makes no difference here."""
+    return JobStatus.UNINITIALIZED if job in left.unfinished else JobStatus.COMPLETED
