@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.keeping import tidy
 from slurmtorc.cli.log import log_to
 from slurmtorc.cli.render import note
 from slurmtorc.errors import Conflict
@@ -94,7 +95,10 @@ def run(
     found = _prepared(state, workflow, node, ignore_missing=ignore_missing_data)
     worker = _worker(state, found, node)
     interrupted = _drive(state, worker)
-    return _end(state, worker, interrupted, fail_on_error=fail_on_error)
+    status = _end(state, worker, interrupted, fail_on_error=fail_on_error)
+    if interrupted is None:
+        tidy(state)
+    return status
 
 
 def _node(state: State) -> Node:
