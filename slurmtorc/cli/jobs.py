@@ -98,7 +98,8 @@ def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool)
     if file is None:
         raise NotFound(f"attempt {attempt} of job {job_id} kept no {which}")
     if state.as_json:
-        emit_json({"job_id": job_id, "attempt_id": attempt, "path": file})
+        where = {"path": file, "bundle": _bundle(Path(file))}
+        emit_json({"job_id": job_id, "attempt_id": attempt, **where})
     elif path:
         click.echo(file)
     else:
@@ -139,9 +140,20 @@ def _running(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio
     return job.attempt_id, stdio(node.output_dir, stem, mode)
 
 
+def _bundle(path: Path) -> str | None:
+    """The bundle a file has been packed into, if it is a file no more."""
+    from slurmtorc.bundles.places import find
+
+    packed = None if path.exists() else find(path)
+    return None if packed is None else str(packed.bundle)
+
+
 def _copy(path: Path) -> None:
+    from slurmtorc.bundles.places import find
+
+    packed = None if path.exists() else find(path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if packed is None else packed.open_bytes() as file:
             sys.stdout.flush()
             shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()

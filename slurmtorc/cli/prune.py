@@ -22,7 +22,7 @@ STATUSES = click.Choice([*FINISHED, "unstarted", "unfinished"])
 _UNITS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
 
-class Age(click.ParamType):
+class Age(click.ParamType[float]):
     """30d, 12h, 2w, or an ISO 8601 duration; as seconds."""
 
     name = "age"
@@ -77,7 +77,9 @@ def prune(
         raise UsageError("say what may go: --older-than AGE, --status STATUS or --keep-last N")
     if user and all_users:
         raise UsageError("--user and --all-users exclude each other; give one of them")
-    criteria = _criteria(older_than, status or FINISHED, keep_last, None if all_users else user or _me())
+    criteria = _criteria(
+        older_than, status or FINISHED, keep_last, None if all_users else user or _me()
+    )
     with kept_store(state) as kept:
         found = kept.prunable(criteria)
         going = [one for one in found if one.in_use is None]
@@ -88,7 +90,9 @@ def prune(
             return 0
         gone, kept_back = ([], {}) if dry_run else _gone(kept, going)
     if state.as_json:
-        emit_json({"dry_run": dry_run, "workflows": plain(found), "deleted": gone, "errors": kept_back})
+        emit_json(
+            {"dry_run": dry_run, "workflows": plain(found), "deleted": gone, "errors": kept_back}
+        )
     elif not dry_run:
         click.echo(f"Deleted {len(gone)} workflows")
     for message in kept_back.values():
@@ -115,7 +119,9 @@ def _criteria(
 def _show(found: Sequence[Candidate], interrupted: Sequence[int]) -> None:
     from slurmtorc.units import display_memory
 
-    emit_table("Workflows to delete", _COLUMNS, map(_row, found), empty="No workflow is to be deleted.")
+    emit_table(
+        "Workflows to delete", _COLUMNS, map(_row, found), empty="No workflow is to be deleted."
+    )
     size = sum(one.bytes for one in found if one.in_use is None)
     if found:
         click.echo(f"About {display_memory(size)} of the store (torc store vacuum gives it back)")

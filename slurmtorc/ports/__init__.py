@@ -10,7 +10,16 @@ from slurmtorc.ports.processes import Exit, Launcher, Order
 from slurmtorc.ports.slurm import Ledger, Script, Slurm, Steps
 from slurmtorc.ports.store import Page, Rows, Store
 from slurmtorc.ports.time import Clock
-from slurmtorc.ports.upkeep import Candidate, Copy, Criteria, Facts, Keep, Trimmed, Upkeep, Violation
+from slurmtorc.ports.upkeep import (
+    Candidate,
+    Copy,
+    Criteria,
+    Facts,
+    Keep,
+    Trimmed,
+    Upkeep,
+    Violation,
+)
 
 __all__ = [
     "Candidate",

@@ -6,6 +6,7 @@ and then migrated, in this order. The verbs are those of ports.Upkeep.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, inspect, select, table
@@ -14,6 +15,7 @@ from slurmtorc.errors import StoreRefused, StoreTooNew
 from slurmtorc.ports import Copy, Facts, Trimmed
 from slurmtorc.store import mending, migrate, noting, pruning, soundness, trimming
 from slurmtorc.store import schema as t
+from slurmtorc.store.postgres import Postgres
 from slurmtorc.store.postgres_care import PostgresCare
 from slurmtorc.store.sql import SqlStore
 from slurmtorc.store.sqlite import Sqlite
@@ -39,7 +41,12 @@ class Keeper(SqlStore):
     def _open(self) -> None:
         """Look which schema it has, and leave it."""
         dialect = self._dialect
-        self._care = SqliteCare(dialect) if isinstance(dialect, Sqlite) else PostgresCare(dialect)
+        self._care: SqliteCare | PostgresCare
+        if isinstance(dialect, Sqlite):
+            self._care = SqliteCare(dialect)
+        else:
+            assert isinstance(dialect, Postgres), "there are two kinds"
+            self._care = PostgresCare(dialect)
         revision = self._ask(migrate.stored_revision)
         if revision is None:
             raise StoreRefused(f"{dialect.shown_url} holds no store; `torc create` makes one")
@@ -143,9 +150,7 @@ class Keeper(SqlStore):
         """Workflows that may go."""
         self._refuse_other_schemas()
         now = self.clock.now()
-        return self._ask(
-            lambda c: pruning.prunable(c, criteria, now, self._care.size(c))
-        )
+        return self._ask(lambda c: pruning.prunable(c, criteria, now, self._care.size(c)))
 
     def half_pruned(self) -> list[int]:
         """Workflows whose deletion was interrupted."""
@@ -180,15 +185,11 @@ class Keeper(SqlStore):
         last, _ = self._ask(noting.last).get(trimming.MARK, (None, None))
         if every_s and last is not None and last > now - every_s:
             return False
-        return self._change(
-            lambda c: noting.note(c, trimming.MARK, now, before=now - every_s)
-        )
+        return self._change(lambda c: noting.note(c, trimming.MARK, now, before=now - every_s))
 
     def _steps(self, keep: Keep, now: float) -> Iterator[trimming.Step]:
         for workflow_id, run_id in self._ask(trimming.workflows):
-            yield from self._ask(
-                lambda c, w=workflow_id, r=run_id: trimming.steps(c, w, r, keep, now)
-            )
+            yield from self._ask(partial(trimming.steps, workflow_id, run_id, keep, now))
 
     def _gone(self, step: trimming.Step, most: int | None, *, dry_run: bool) -> int:
         if dry_run:

@@ -116,7 +116,7 @@ cancel_on_blocking_job_failure AND (
           WHERE d.job_id = job.id AND other.status IN ({soundness.LOST}))
   OR EXISTS (SELECT 1 FROM barrier_out o JOIN barrier b ON b.id = o.barrier_id
              WHERE o.job_id = job.id AND b.failed))
-"""
+"""  # noqa: S608  numbers of ours
 _SETTLE = """
 UPDATE job SET status = {status}, ready_since = {since}
 WHERE workflow_id = :workflow AND status = {blocked} AND blockers = 0 {condition} RETURNING id

@@ -66,9 +66,7 @@ FROM workflow w ORDER BY w.id
 # ── which ────────────────────────────────────────────────────────────────────
 
 
-def prunable(
-    connection: Connection, criteria: Criteria, now: float, size: int
-) -> list[Candidate]:
+def prunable(connection: Connection, criteria: Criteria, now: float, size: int) -> list[Candidate]:
     """Workflows for which all criteria hold; `size` is the database's."""
     rows = connection.execute(_SEEN, {"now": now}).mappings().all()
     in_all = sum(row["jobs"] + row["results"] + row["events"] for row in rows)
@@ -96,7 +94,9 @@ def _candidate(row: RowMapping, bytes_of_a_row: float) -> Candidate:
 
 
 def _use(row: RowMapping) -> str | None:
-    found = [f"{row[what]} live {what}" for what in ("workers", "allocations", "watches") if row[what]]
+    found = [
+        f"{row[what]} live {what}" for what in ("workers", "allocations", "watches") if row[what]
+    ]
     return ", ".join(found) or None
 
 
@@ -111,9 +111,7 @@ def _newest(seen: list[Candidate], criteria: Criteria) -> set[int]:
 
 def _goes(one: Candidate, criteria: Criteria) -> bool:
     idle = criteria.idle_since is None or one.last_active < criteria.idle_since
-    return (
-        one.status in criteria.statuses and criteria.user in {None, one.user} and idle
-    )
+    return one.status in criteria.statuses and criteria.user in {None, one.user} and idle
 
 
 # ── how ──────────────────────────────────────────────────────────────────────

@@ -90,6 +90,24 @@ def _of_jobs(condition: str, *, more: str = "", joined: str = "") -> str:
     )
 
 
+def _where(condition: str, counted: str) -> str:
+    return f"SELECT * FROM ({counted}) found WHERE {condition}"  # noqa: S608  texts from below
+
+
+_BARRIERS = f"""
+SELECT barrier.workflow_id, barrier.id, barrier.blockers, barrier.failed,
+  {_WAITS_FOR_BARRIER} AS counted, {_BARRIER_FAILED} AS lost
+FROM barrier JOIN workflow w ON w.id = barrier.workflow_id WHERE {_COUNTING}
+"""  # noqa: S608  texts from above
+_BLOCKED = _of_jobs(
+    f"job.status = 1 AND {_COUNTING}", more=f", job.blockers, {WAITS_FOR} AS counted"
+)
+_GATED = f"""
+SELECT a.workflow_id, a.id, a.trigger_type, a.trigger_count, {_TRIGGERED} AS counted
+FROM workflow_action a JOIN workflow w ON w.id = a.workflow_id
+WHERE {_COUNTING} AND a.trigger_type IN ('on_jobs_ready', 'on_jobs_complete')
+"""  # noqa: S608  texts from above
+
 INVARIANTS: tuple[Invariant, ...] = (
     Invariant(
         "status",
@@ -119,24 +137,18 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         "barrier",
-        "SELECT * FROM (SELECT barrier.workflow_id, barrier.id, barrier.blockers, "
-        f"barrier.failed, {_WAITS_FOR_BARRIER} AS counted, {_BARRIER_FAILED} AS lost FROM barrier "
-        f"JOIN workflow w ON w.id = barrier.workflow_id WHERE {_COUNTING}) found "
-        "WHERE blockers <> counted OR (blockers = 0 AND failed <> lost)",
-        "barrier {id} waits for {blockers} jobs (failed: {failed}); counted anew {counted} ({lost})",
+        _where("blockers <> counted OR (blockers = 0 AND failed <> lost)", _BARRIERS),
+        "barrier {id} counts {blockers} jobs before it (failed: {failed}); "
+        "there are {counted} (failed: {lost})",
     ),
     Invariant(
         "blockers",
-        f"SELECT * FROM ({_of_jobs(f'job.status = 1 AND {_COUNTING}', more=f', job.blockers, {WAITS_FOR} AS counted')}) found "
-        "WHERE blockers <> counted OR counted = 0",
+        _where("blockers <> counted OR counted = 0", _BLOCKED),
         "job {id} ({name}) waits for {blockers} others by its counter; there are {counted}",
     ),
     Invariant(
         "action",
-        f"SELECT * FROM (SELECT a.workflow_id, a.id, a.trigger_type, a.trigger_count, "
-        f"{_TRIGGERED} AS counted FROM workflow_action a JOIN workflow w ON w.id = a.workflow_id "
-        f"WHERE {_COUNTING} AND a.trigger_type IN ('on_jobs_ready', 'on_jobs_complete')) found "
-        "WHERE trigger_count <> counted",
+        _where("trigger_count <> counted", _GATED),
         "action {id} ({trigger_type}) has counted {trigger_count} jobs; there are {counted}",
     ),
     Invariant(

@@ -64,16 +64,17 @@ class SqliteCare:
     def vacuum(self) -> None:
         """Write the file anew without its holes. It needs room for a copy, and in WAL for two."""
         size = self.size()
-        with self._dialect.engine.connect() as connection:
-            with self._dialect.writing(connection, durable=False):
-                cursor: Any = connection.connection.cursor()
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                refuse_too_small(self.path.parent, 2 * size)
-                refuse_too_small(_scratch(), size)
-                cursor.execute("VACUUM")
-                cursor.execute("ANALYZE")
-                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                cursor.close()
+        engine = self._dialect.engine
+        with (
+            engine.connect() as connection,
+            self._dialect.writing(connection, durable=False),
+            closing(connection.connection.cursor()) as cursor,
+        ):
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            refuse_too_small(self.path.parent, 2 * size)
+            refuse_too_small(_scratch(), size)
+            for statement in ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"):
+                cursor.execute(statement)
 
     def size(self, connection: Connection | None = None) -> int:  # noqa: ARG002  Postgres asks it
         """Bytes of the file and of its log."""
@@ -104,7 +105,7 @@ class SqliteCare:
         }
 
 
-def damages(connection: sqlite3.Connection) -> list[str]:
+def damages(connection: Any) -> list[str]:
     """SQLite's own complaints, of the file and of rows that refer to none."""
     try:
         said = [row[0] for row in connection.execute("PRAGMA integrity_check")]
@@ -125,5 +126,3 @@ def _scratch() -> Path:
         if folder and os.access(folder, os.W_OK | os.X_OK):
             return Path(folder)
     return Path()
-
-

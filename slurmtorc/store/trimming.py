@@ -102,7 +102,7 @@ class Step:
 
 
 def steps(
-    connection: Connection, workflow_id: int, newest_run: int, keep: Keep, now: float
+    workflow_id: int, newest_run: int, keep: Keep, now: float, connection: Connection
 ) -> list[Step]:
     """What may go of one workflow."""
     found = []
