@@ -22,29 +22,22 @@ STATUSES = click.Choice([*FINISHED, "unstarted", "unfinished"])
 _UNITS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
 
 
-class Age(click.ParamType[float]):
-    """30d, 12h, 2w, or an ISO 8601 duration; as seconds."""
+def _age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Seconds of 30d, 12h, 2w, or of an ISO 8601 duration."""
+    if value is None:
+        return None
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", value):
+        return float(match[1]) * _UNITS[match[2]]
+    from slurmtorc.units import parse_duration
 
-    name = "age"
-
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Seconds."""
-        if isinstance(value, float):
-            return value
-        if match := re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", str(value)):
-            return float(match[1]) * _UNITS[match[2]]
-        from slurmtorc.units import parse_duration
-
-        try:
-            return float(parse_duration(str(value)))
-        except TorcError:
-            self.fail(f"{value!r} is no age; write 30d, 12h, 2w or P1DT12H", param, ctx)
+    try:
+        return float(parse_duration(value))
+    except TorcError:
+        raise click.BadParameter(f"{value!r} is no age; write 30d, 12h, 2w or P1DT12H") from None
 
 
 @click.command("prune", cls=TorcCommand)
-@click.option("--older-than", type=Age(), metavar="AGE", help="Nothing happened in it for so long: "
+@click.option("--older-than", callback=_age, metavar="AGE", help="Nothing happened in it for so long: "
               "30d, 12h, 2w.")  # fmt: skip
 @click.option("-s", "--status", type=STATUSES, multiple=True, help="Only these; repeatable.  "
               "[default: completed, failed, canceled, archived]")  # fmt: skip
