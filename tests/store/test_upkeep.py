@@ -13,9 +13,18 @@ import pytest
 from factories import a_draft, a_job, a_node, a_report, an_allocation, begin, run_all
 from sqlalchemy import text
 
-from slurmtorc.clock import ManualClock
 from slurmtorc.errors import Conflict, StoreError, StoreFull, StoreRefused
-from slurmtorc.model import Action, Event, Job, JobStatus, Result, TriggerType, WatchState, Workflow
+from slurmtorc.model import (
+    Action,
+    ActionType,
+    Event,
+    Job,
+    JobStatus,
+    Result,
+    TriggerType,
+    WatchState,
+    Workflow,
+)
 from slurmtorc.ports import Criteria, Keep
 from slurmtorc.store import copying, pruning
 from slurmtorc.store.keeper import Keeper
@@ -23,6 +32,8 @@ from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from slurmtorc.clock import ManualClock
 
 HERE = str(Path(__file__).parent.parent)
 DAY = 86_400.0
@@ -52,6 +63,15 @@ def half_way(store: SqlStore) -> tuple[int, int]:
     workflow_id, node_id = begin(store, a_draft(*jobs, barriers=[(2, 3)]))
     run_all(store, node_id)
     return workflow_id, node_id
+
+
+def an_action(workflow_id: int) -> Action:
+    return Action(
+        workflow_id=workflow_id,
+        trigger_type=TriggerType.ON_JOBS_READY,
+        action_type=ActionType.RUN_COMMANDS,
+        action_config={"commands": ["true"]},
+    )
 
 
 def idle(store: SqlStore) -> int:
@@ -106,7 +126,9 @@ def test_a_backup_under_writers_is_one_moment_of_the_store(tmp_path: Path) -> No
             facts = copied.facts()
             assert copied.check() == []
         assert facts.rows["job"] == 50 * facts.rows["workflow"] >= 1000
-    names = {path.name for path in tmp_path.iterdir() if "copy" in path.name and "-" not in path.name}
+    names = {
+        path.name for path in tmp_path.iterdir() if "copy" in path.name and "-" not in path.name
+    }
     assert not any(name.endswith(".part") for name in names)
 
 
@@ -204,14 +226,8 @@ def test_without_pg_dump_the_command_to_give_is_told(
 
 def test_a_store_is_sound_at_every_step_of_a_workflow(cared: tuple[SqlStore, Keeper]) -> None:
     store, keeper = cared
-    action = Action(
-        trigger_type=TriggerType.ON_JOBS_READY, action_type="run_commands",
-        action_config={"commands": ["true"]}, required_triggers=1,
-    )  # fmt: skip
     workflow_id, node_id = half_way(store)
-    from dataclasses import replace
-
-    store.add_action(replace(action, workflow_id=workflow_id), [4, 5])
+    store.add_action(an_action(workflow_id), [4, 5])
     for _ in range(3):
         assert keeper.check() == []
         run_all(store, node_id, return_code=0)
@@ -250,11 +266,7 @@ def test_what_contradicts_itself_is_told_and_repaired(
 ) -> None:
     store, keeper = cared
     workflow_id = idle(store)
-    action = Action(
-        workflow_id=workflow_id, trigger_type=TriggerType.ON_JOBS_READY,
-        action_type="run_commands", action_config={"commands": ["true"]},
-    )  # fmt: skip
-    store.add_action(action, [4])
+    store.add_action(an_action(workflow_id), [4])
     statement, kind = WRONG[wrong]
     change(store, statement)
     found = keeper.check()
@@ -349,7 +361,7 @@ def test_age_user_and_number_narrow_the_choice(
 ) -> None:
     store, keeper = cared
     old, hers = finished(store), finished(store, user="her")
-    clock.advance(10 * DAY)
+    clock.sleep(10 * DAY)
     young = finished(store)
 
     def chosen(**values: object) -> list[int]:
@@ -451,11 +463,11 @@ def test_events_go_by_number_and_by_age_and_the_newest_stays(
     ids = [event.id for event in store.events(workflow_id)]
     keeper.trim(Keep(events=4))
     assert [event.id for event in store.events(workflow_id)] == ids[-4:]
-    clock.advance(10 * DAY)
+    clock.sleep(10 * DAY)
     store.initialize(workflow_id)
     keeper.trim(Keep(event_days=9))
     assert len(store.events(workflow_id)) == 1
-    clock.advance(10 * DAY)
+    clock.sleep(10 * DAY)
     keeper.trim(Keep(event_days=9))
     assert store.rows(Event, workflow_id=workflow_id).total_count == 1
 
@@ -475,7 +487,7 @@ def test_what_is_done_daily_is_done_by_one_and_once(
     runs(store, 3)
     assert keeper.trim(Keep(events=1), every_s=DAY) is not None
     assert keeper.trim(Keep(events=1), every_s=DAY) is None
-    clock.advance(DAY + 1)
+    clock.sleep(DAY + 1)
     assert keeper.trim(Keep(events=1), every_s=DAY) is not None
 
 
