@@ -37,8 +37,8 @@ def _age(_ctx: click.Context, _param: click.Parameter, value: str | None) -> flo
 
 
 @click.command("prune", cls=TorcCommand)
-@click.option("--older-than", callback=_age, metavar="AGE", help="Nothing happened in it for so long: "
-              "30d, 12h, 2w.")  # fmt: skip
+@click.option("--older-than", callback=_age, metavar="AGE",
+              help="Nothing happened in it for so long: 30d, 12h, 2w.")  # fmt: skip
 @click.option("-s", "--status", type=STATUSES, multiple=True, help="Only these; repeatable.  "
               "[default: completed, failed, canceled, archived]")  # fmt: skip
 @click.option("--keep-last", type=click.IntRange(min=0), default=0, metavar="N",

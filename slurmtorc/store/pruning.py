@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from slurmtorc.ports import Criteria
 
-STEP = 5_000
-"""Rows that one transaction deletes: some tens of milliseconds."""
+STEP = 2_000
+"""Rows that one transaction deletes: some tens of milliseconds, with what refers to them."""
 
 MARK = "prune"
 

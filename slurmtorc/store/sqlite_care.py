@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from slurmtorc.errors import Conflict, StoreRefused
 from slurmtorc.ports import Violation
 from slurmtorc.store import place
-from slurmtorc.store.copying import refuse_too_small, whole_file
+from slurmtorc.store.copying import refuse_too_small, refused, whole_file
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -41,6 +42,8 @@ class SqliteCare:
             try:
                 self._copy_to(part)
             except sqlite3.Error as error:
+                if "disk is full" in str(error):
+                    raise refused(path, OSError(errno.ENOSPC, "")) from error
                 raise self._dialect.translated(error) from error
 
     def _copy_to(self, part: Path) -> None:
@@ -63,7 +66,6 @@ class SqliteCare:
 
     def vacuum(self) -> None:
         """Write the file anew without its holes. It needs room for a copy, and in WAL for two."""
-        size = self.size()
         engine = self._dialect.engine
         with (
             engine.connect() as connection,
@@ -71,6 +73,7 @@ class SqliteCare:
             closing(connection.connection.cursor()) as cursor,
         ):
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            size = self.size()
             refuse_too_small(self.path.parent, 2 * size)
             refuse_too_small(_scratch(), size)
             for statement in ("VACUUM", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"):

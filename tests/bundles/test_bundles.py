@@ -237,7 +237,7 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
         (disk / "job_stdio").mkdir()
         log = disk / "job_stdio" / "job_wf7_j1_r1_a1.o"
         log.write_bytes(random.Random(1).randbytes(700_000))
-        with pytest.raises(Conflict, match="the disk is full; make room.*no log was lost"):
+        with pytest.raises(Conflict, match=r"the disk is full; make room.*no log was lost"):
             pack_all(disk, remove=True)
         assert log.stat().st_size == 700_000
         assert list((disk / places.FOLDER).glob("*.part")) == []
