@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slurmtorc.cli.context import ID, State, TorcGroup, paged, pass_state
-from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
+from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import classify
 from slurmtorc.errors import Conflict, NotFound
 from slurmtorc.model import JobStatus
@@ -102,6 +102,8 @@ def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool)
         emit_json({"job_id": job_id, "attempt_id": attempt, **where})
     elif path:
         click.echo(file)
+        if bundle := _bundle(Path(file)):
+            note(f"It is packed in {bundle}; torc logs unbundle puts it back.")
     else:
         _copy(Path(file))
 

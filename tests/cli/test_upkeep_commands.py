@@ -75,6 +75,7 @@ def test_packed_logs_are_read_as_if_they_were_files(ran: Torc) -> None:
     assert ran("jobs", "logs", "1").out == "out\n"
     assert ran("jobs", "logs", "1", "--stderr").out == "err\n"
     assert ran("jobs", "logs", "1", "-f", "json").json["bundle"] == done["bundles"][0]
+    assert "It is packed in" in ran("jobs", "logs", "1", "--path").err
     after = ran("logs", "analyze", "1", "-f", "json").json
     assert before["errors"] == after["errors"] > 0
     assert before["files_scanned"] == after["files_scanned"]
