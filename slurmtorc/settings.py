@@ -41,6 +41,12 @@ class Settings:
     """Slurm commands that may start at once."""
     slurm_timeout: float = 60.0
     """Seconds after which a Slurm command is given up."""
+    keep_events: int = 1_000_000
+    """The newest events of each workflow that are kept; 0 is all."""
+    keep_event_days: float = 180.0
+    """Days after which events go; 0 is never."""
+    keep_results_runs: int = 20
+    """The newest runs of each workflow whose results are kept; 0 is all."""
 
 
 _KEYS: Mapping[str, tuple[str, tuple[type, ...]]] = {
@@ -52,6 +58,9 @@ _KEYS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "client.run.memory_gb": ("memory_gb", (int, float)),
     "client.run.num_gpus": ("num_gpus", (int,)),
     "store.url": ("url", (str,)),
+    "store.keep_events": ("keep_events", (int,)),
+    "store.keep_event_days": ("keep_event_days", (int, float)),
+    "store.keep_results_runs": ("keep_results_runs", (int,)),
     "slurm.backend": ("slurm_backend", (str,)),
     "slurm.rate": ("slurm_rate", (int, float)),
     "slurm.burst": ("slurm_burst", (int,)),

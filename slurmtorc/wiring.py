@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         SlurmScheduler,
         Workflow,
     )
-    from slurmtorc.ports import Ledger, Order, Script, Slurm, Steps, Store
+    from slurmtorc.ports import Ledger, Order, Script, Slurm, Steps, Store, Upkeep
     from slurmtorc.schedule.submit import Submitter
     from slurmtorc.settings import Settings
     from slurmtorc.slurm.bucket import Bucket
@@ -41,6 +41,13 @@ def open_store(settings: Settings, *, create: bool) -> Store:
     from slurmtorc.store.sql import SqlStore  # noqa: PLC0415
 
     return SqlStore(settings.url, clock, create=create)
+
+
+def upkeep(settings: Settings) -> Upkeep:
+    """The care of the store the settings name. It is not migrated by being opened."""
+    from slurmtorc.store.keeper import Keeper  # noqa: PLC0415
+
+    return Keeper(settings.url, clock)
 
 
 def shown_url(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slurmtorc.cli.context import ID, State, TorcGroup, paged, pass_state
-from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, plain
+from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import classify
 from slurmtorc.cli.spawning import spawn
 from slurmtorc.errors import Conflict, NotFound
@@ -99,9 +99,12 @@ def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool)
     if file is None:
         raise NotFound(f"attempt {attempt} of job {job_id} kept no {which}")
     if state.as_json:
-        emit_json({"job_id": job_id, "attempt_id": attempt, "path": file})
+        where = {"path": file, "bundle": _bundle(Path(file))}
+        emit_json({"job_id": job_id, "attempt_id": attempt, **where})
     elif path:
         click.echo(file)
+        if bundle := _bundle(Path(file)):
+            note(f"It is packed in {bundle}; torc logs unbundle puts it back.")
     else:
         copy(Path(file))
 
@@ -140,10 +143,21 @@ def _running(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio
     return job.attempt_id, stdio(node.output_dir, stem, mode)
 
 
+def _bundle(path: Path) -> str | None:
+    """The bundle a file has been packed into, if it is a file no more."""
+    from slurmtorc.bundles.places import find
+
+    packed = None if path.exists() else find(path)
+    return None if packed is None else str(packed.bundle)
+
+
 def copy(path: Path) -> None:
-    """Print a file as it is."""
+    """Print a file as it is, out of a bundle if it has been packed."""
+    from slurmtorc.bundles.places import find
+
+    packed = None if path.exists() else find(path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if packed is None else packed.open_bytes() as file:
             sys.stdout.flush()
             shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()

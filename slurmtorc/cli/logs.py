@@ -1,4 +1,7 @@
-"""`torc logs analyze` and `torc slurm parse-logs`: what log files tell. They change nothing."""
+"""`torc logs analyze` and `torc slurm parse-logs`: what log files tell. They change nothing.
+
+Logs that have been packed (bundle.py) are read from their bundles.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slurmtorc.cli.bundle import bundle, unbundle
 from slurmtorc.cli.context import ID, State, TorcCommand, TorcGroup, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json
@@ -15,12 +19,13 @@ from slurmtorc.errors import NotFound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from slurmtorc.cli.troubles import Log
     from slurmtorc.ports import Store
 
 
 @click.group("logs", cls=TorcGroup)
 def logs() -> None:
-    """Look for known trouble in log files."""
+    """Look for known trouble in log files, and pack them."""
 
 
 @logs.command("analyze")
@@ -92,9 +97,10 @@ def parse_logs(state: State, where: str, workflow_id: int | None, errors_only: b
         show(scan)
 
 
-def _files_of(store: Store, workflow_id: int, folders: Sequence[Path]) -> list[Path]:
+def _files_of(store: Store, workflow_id: int, folders: Sequence[Path]) -> list[Log]:
+    from slurmtorc.bundles.places import find
     from slurmtorc.cli.slurm_reports import known_to_slurm
-    from slurmtorc.cli.troubles import FAILED
+    from slurmtorc.cli.troubles import FAILED, files_below
     from slurmtorc.model import Result
     from slurmtorc.slurm.logs import of_slurm
 
@@ -102,15 +108,17 @@ def _files_of(store: Store, workflow_id: int, folders: Sequence[Path]) -> list[P
     written = [
         file
         for folder in folders
-        for file in sorted(folder.glob(f"slurm_output_wf{workflow_id}_sl*"))
+        if folder.is_dir()
+        for file in files_below(folder, workflow_id)
         if of_slurm(file.name) and (source := _source(file)) and source.slurm_job_id in numbers
     ]
     failed = every(store, Result, workflow_id=workflow_id, status=FAILED)
     stderr = dict.fromkeys(Path(one.stderr_path) for one in failed if one.stderr_path)
-    return [*written, *(file for file in stderr if file.exists())]
+    there = (file if file.exists() else find(file) for file in stderr)
+    return [*written, *(file for file in there if file)]
 
 
-def _files_in(folder: Path, workflow_id: int | None) -> list[Path]:
+def _files_in(folder: Path, workflow_id: int | None) -> list[Log]:
     from slurmtorc.cli.troubles import files_below
     from slurmtorc.slurm.logs import of_slurm
 
@@ -121,11 +129,15 @@ def _files_in(folder: Path, workflow_id: int | None) -> list[Path]:
         file
         for file in files
         if of_slurm(file.name)
-        or (_source(file) and file.name.startswith("job_wf") and file.suffix != ".o")
+        or (_source(file) and file.name.startswith("job_wf") and not file.name.endswith(".o"))
     ]
 
 
-def _source(file: Path) -> Any:
+def _source(file: Log) -> Any:
     from slurmtorc.slurm.logs import source
 
     return source(file.name)
+
+
+logs.add_command(bundle)
+logs.add_command(unbundle)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slurmtorc.cli.context import State, TorcCommand, pass_state
+from slurmtorc.cli.keeping import tidy
 from slurmtorc.cli.log import log_to
 from slurmtorc.cli.render import note
 from slurmtorc.errors import Conflict
@@ -99,7 +100,10 @@ def carry_out(state: State, workflow: Workflow, node: Node, *, fail_on_error: bo
     """Work on a workflow that has begun, to its end; the exit status."""
     worker = _worker(state, workflow, node)
     interrupted = _drive(state, worker)
-    return _end(state, worker, interrupted, fail_on_error=fail_on_error)
+    status = _end(state, worker, interrupted, fail_on_error=fail_on_error)
+    if interrupted is None:
+        tidy(state)
+    return status
 
 
 def this_machine(state: State) -> Node:

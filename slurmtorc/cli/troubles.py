@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slurmtorc.bundles.places import Packed, packed_below
 from slurmtorc.cli.reading import every
-from slurmtorc.errors import NotFound, TorcError
+from slurmtorc.errors import Conflict, NotFound, TorcError
 from slurmtorc.model import Allocation, ComputeNode, Job, JobStatus, Result
 from slurmtorc.ports import Page
 from slurmtorc.rules.reasons import counted
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from slurmtorc.cli.context import State
     from slurmtorc.ports import Store
 
+Log = Path | Packed
+"""A log file, or one that has been packed."""
 SHOWN = 5
 """Places of one kind of trouble, and jobs of one allocation, that are named."""
 SUFFIXES = frozenset({".o", ".e", ".log", ".out", ".err"})
@@ -49,7 +52,7 @@ class Owner:
 class Issue:
     """One kind of trouble in one file."""
 
-    file: Path
+    file: Log
     finding: logs.Finding
     owner: Owner
 
@@ -71,14 +74,16 @@ class Scan:
 # ── which files ──────────────────────────────────────────────────────────────
 
 
-def files_below(path: Path, workflow_id: int | None = None) -> list[Path]:
-    """The logs in a directory and below it, or the one file; of one workflow, if it is named."""
+def files_below(path: Path, workflow_id: int | None = None) -> list[Log]:
+    """The logs in a directory and below it, packed ones too, or the one file; or of a workflow."""
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise NotFound(f"there is no file or directory {path}")
     found = (one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file())
-    return sorted(one for one in found if _wanted(one.name, workflow_id))
+    files = sorted(one for one in found if _wanted(one.name, workflow_id))
+    packed = packed_below(path, workflow_id)
+    return [*files, *(one for one in packed if _wanted(one.name, workflow_id))]
 
 
 def _wanted(name: str, workflow_id: int | None) -> bool:
@@ -99,7 +104,7 @@ def directories_of(store: Store, workflow_id: int) -> list[Path]:
 # ── reading ──────────────────────────────────────────────────────────────────
 
 
-def read(files: Iterable[Path], owners: Owners, *, errors_only: bool = False) -> Scan:
+def read(files: Iterable[Log], owners: Owners, *, errors_only: bool = False) -> Scan:
     """Look through all of these files."""
     scan = Scan()
     for file in files:
@@ -108,6 +113,9 @@ def read(files: Iterable[Path], owners: Owners, *, errors_only: bool = False) ->
                 found = logs.scan(lines)
         except OSError as error:
             scan.unread.append(f"{file} cannot be read: {error.strerror}")
+            continue
+        except Conflict as error:  # a damaged bundle
+            scan.unread.append(str(error))
             continue
         scan.files += 1
         kept = [one for one in found if not (errors_only and one.trouble.warning)]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state, with_options
+from slurmtorc.cli.keeping import tidy
 from slurmtorc.cli.log import log_to
 from slurmtorc.cli.render import note
 from slurmtorc.errors import UsageError
@@ -109,7 +110,10 @@ def watch(state: State, /, workflow_ids: tuple[int, ...], **given: Any) -> int:
     conduct = _conduct(state, given)
     if not conduct.dry_run:
         _log(state, workflows)
-    return _followed(state, workflows, conduct, every_look=given["show_job_counts"])
+    status = _followed(state, workflows, conduct, every_look=given["show_job_counts"])
+    if not conduct.dry_run:
+        tidy(state)
+    return status
 
 
 def _chosen(state: State, ids: Sequence[int], *, everything: bool) -> list[Workflow]:

@@ -8,6 +8,7 @@ import click
 
 from slurmtorc.cli.check_resources import check_resources
 from slurmtorc.cli.context import ID, State, TorcCommand, TorcGroup, paged, pass_state
+from slurmtorc.cli.prune import prune
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import reset_status
 from slurmtorc.cli.sync import sync_status
@@ -191,5 +192,6 @@ workflows.add_command(check_resources)
 workflows.add_command(create)
 workflows.add_command(reset_status)
 workflows.add_command(cancel)
+workflows.add_command(prune)
 workflows.add_command(status)
 workflows.add_command(sync_status)

@@ -10,10 +10,25 @@ from slurmtorc.ports.processes import Exit, Launcher, Order
 from slurmtorc.ports.slurm import Ledger, Script, Slurm, Steps
 from slurmtorc.ports.store import Page, Rows, Store
 from slurmtorc.ports.time import Clock
+from slurmtorc.ports.upkeep import (
+    Candidate,
+    Copy,
+    Criteria,
+    Facts,
+    Keep,
+    Trimmed,
+    Upkeep,
+    Violation,
+)
 
 __all__ = [
+    "Candidate",
     "Clock",
+    "Copy",
+    "Criteria",
     "Exit",
+    "Facts",
+    "Keep",
     "Launcher",
     "Ledger",
     "Order",
@@ -23,4 +38,7 @@ __all__ = [
     "Slurm",
     "Steps",
     "Store",
+    "Trimmed",
+    "Upkeep",
+    "Violation",
 ]

@@ -38,10 +38,15 @@ def bring_up_to_date(connection: Connection, shown_url: str) -> None:
     if revision is None:
         _create(connection, shown_url)
     elif revision not in REVISIONS:
-        message = f"{shown_url} was made by a newer version of this program (schema {revision})"
-        raise StoreTooNew(f"{message}; this one knows up to {HEAD}: update it")
+        raise StoreTooNew(too_new(shown_url, revision))
     elif revision != HEAD:
         migrate(connection)
+
+
+def too_new(shown_url: str, revision: str) -> str:
+    """What is said of a schema that this version does not know."""
+    message = f"{shown_url} was made by a newer version of this program (schema {revision})"
+    return f"{message}; this one knows up to {HEAD}: update it"
 
 
 def stored_revision(connection: Connection) -> str | None:

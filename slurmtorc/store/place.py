@@ -45,13 +45,18 @@ class Journal(Enum):
 
 def journal_for(path: Path) -> Journal:
     """The journal mode for a database at `path`. Raises StoreRefused where none is safe."""
-    kind = file_system(path.parent, _mounts())
+    kind = kind_of(path.parent)
     if kind not in NETWORK_TYPES:
         return Journal.WAL
     if not _locks_work(path.parent):
         message = f"{path} lies on a network file system ({kind}) without working locks"
         raise StoreRefused(f"{message}; {_CHOICES}")
     return Journal.ROLLBACK
+
+
+def kind_of(folder: Path) -> str:
+    """The type of the file system that `folder` is on now; '' if unknown."""
+    return file_system(folder, _mounts())
 
 
 def file_system(folder: Path, mounts: Iterable[tuple[str, str]]) -> str:

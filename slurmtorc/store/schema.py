@@ -462,3 +462,13 @@ slurm_stats = Table(
     Index(None, "workflow_id"),
     sqlite_autoincrement=True,
 )
+
+upkeep = Table(
+    "upkeep",
+    metadata,
+    Column("what", Text, primary_key=True),
+    Column("subject", Id, primary_key=True, autoincrement=False),
+    moment("at", known=True),
+    word("detail", known=False),
+)
+"""When the store was last cared for, and which workflows are half deleted."""

@@ -1,4 +1,4 @@
-"""Each execution of an action, and what was changed since jobs ran."""
+"""Each execution of an action, what was changed since jobs ran, and the store's upkeep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Json = sa.JSON(none_as_null=True)
 
 
 def upgrade() -> None:
-    """Add columns, then a table."""
+    """Add columns, then tables."""
     for table, column in (
         ("file", sa.Column("content_hash", sa.Text(), nullable=True)),
         ("user_data", sa.Column("changed_at", sa.Double(), nullable=True)),
@@ -24,6 +24,14 @@ def upgrade() -> None:
     ):
         op.add_column(table, column)
     _executions()
+    op.create_table(
+        "upkeep",
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("subject", Id, autoincrement=False, nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("what", "subject", name=op.f("pk_upkeep")),
+    )
 
 
 def _executions() -> None:

@@ -1,0 +1,1 @@
+"""Log files of finished runs packed into few files: a file system has only so many inodes."""
