@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from slurmtorc.ports.revisions import Revisions
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
@@ -58,7 +60,7 @@ class Rows(Generic[R]):
         return self.offset + len(self.items) < self.total_count
 
 
-class Store(Protocol):
+class Store(Revisions, Protocol):
     """The state: verbs (each one transaction, whatever the number of jobs) and questions.
 
     Every verb raises StoreUnavailable when the database does not answer, NotFound for an
@@ -140,13 +142,6 @@ class Store(Protocol):
         Pending_failed -> ready as the next attempt, or -> failed with all that follows from it.
         """
 
-    def reset_jobs(self, workflow_id: int, job_ids: Collection[int]) -> list[int]:
-        """Exactly these jobs become uninitialized, at the attempt they had; the ids changed.
-
-        Refused while jobs of the workflow are pending or running. What waits for them waits
-        again; they run once a new run begins.
-        """
-
     # workers
 
     def register(self, node: ComputeNode) -> ComputeNode:
@@ -220,12 +215,6 @@ class Store(Protocol):
 
     def add_action(self, action: Action, job_ids: Sequence[int]) -> Action:
         """Record an on_jobs_ready action of these jobs, and count those that are ready."""
-
-    def rerun(self, workflow_id: int, job_ids: Collection[int]) -> int:
-        """Begin a new run of exactly these jobs, and of what is blocked behind them; its id.
-
-        Refused while jobs are pending or running. All others keep their status.
-        """
 
     # watches
 

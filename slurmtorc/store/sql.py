@@ -24,7 +24,6 @@ from slurmtorc.store import (
     migrate,
     records,
     relations,
-    rerunning,
     resets,
     scheduling,
     stats,
@@ -32,6 +31,7 @@ from slurmtorc.store import (
     workflows,
 )
 from slurmtorc.store.dialect import dialect_for
+from slurmtorc.store.revising import Revising
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ TRIES = 8
 """How often a verb that meets another writer is tried before its caller hears of it."""
 
 
-class SqlStore:
+class SqlStore(Revising):
     """The state in SQLite or Postgres."""
 
     def __init__(self, url: str, clock: Clock | None = None, *, create: bool = True) -> None:
@@ -245,11 +245,6 @@ class SqlStore:
         now = self.clock.now()
         return self._change(lambda c: resets.classify(c, workflow_id, job_ids, now, retry=retry))
 
-    def reset_jobs(self, workflow_id: int, job_ids: Collection[int]) -> list[int]:
-        """Let jobs begin anew with the next run."""
-        now = self.clock.now()
-        return self._change(lambda c: resets.reset(c, workflow_id, job_ids, now))
-
     # ── workers ──────────────────────────────────────────────────────────────
 
     def register(self, node: ComputeNode) -> ComputeNode:
@@ -358,11 +353,6 @@ class SqlStore:
     def add_action(self, action: Action, job_ids: Sequence[int]) -> Action:
         """Record an action of these jobs."""
         return self._change(lambda c: scheduling.add_action(c, action, job_ids))
-
-    def rerun(self, workflow_id: int, job_ids: Collection[int]) -> int:
-        """Begin a new run of exactly these jobs."""
-        now = self.clock.now()
-        return self._change(lambda c: rerunning.rerun(c, workflow_id, job_ids, now))
 
     # ── watches ──────────────────────────────────────────────────────────────
 
