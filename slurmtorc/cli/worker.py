@@ -16,12 +16,10 @@ from slurmtorc.cli.log import log_to
 from slurmtorc.errors import SlurmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from slurmtorc.model import Allocation, Habits, Workflow
     from slurmtorc.worker.employ import Offer
     from slurmtorc.worker.node import Node
-    from slurmtorc.worker.station import Ports
+    from slurmtorc.worker.station import Act, Ports
     from slurmtorc.worker.worker import Worker
 
 log = logging.getLogger("slurmtorc.cli.worker")
@@ -165,7 +163,7 @@ def _with_end(state: State, node: Node, allocation: Allocation) -> Node:
     return node if walltime is None else replace(node, end_time=clock.now() + walltime)
 
 
-def _actor(state: State, workflow: Workflow, allocation: Allocation) -> Callable[[], None] | None:
+def _actor(state: State, workflow: Workflow, allocation: Allocation) -> Act | None:
     """Executes the workflow's actions from here, if jobs can be submitted here."""
     from slurmtorc.schedule.submit import tell
     from slurmtorc.wiring import slurm, submitter
@@ -174,9 +172,11 @@ def _actor(state: State, workflow: Workflow, allocation: Allocation) -> Callable
         return None
     asks = submitter(state.store, slurm(state.settings), state.settings)
 
-    def act() -> None:
+    def act(compute_node_id: int, *, leaving: bool = False) -> None:
         # One at a time, and no waiting: the jobs of this worker must not wait for Slurm.
-        tell(asks.act(workflow, allocation.output_dir, limit=1, patient=False))
+        folder = allocation.output_dir
+        asked = asks.act(workflow, folder, compute_node_id, leaving=leaving, limit=1, patient=False)
+        tell(asked)
 
     return act
 

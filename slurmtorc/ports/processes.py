@@ -27,6 +27,8 @@ class Order:
     stdout: str | None = None
     """Path, or None for nowhere."""
     stderr: str | None = None
+    append: bool = False
+    """Whether the files keep what is in them."""
     memory_limit: int | None = None
     """Bytes; over it the process is killed and `Exit.over_memory` is set."""
     stop_signal: int = SIGTERM

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from slurmtorc.model import (
         Action,
+        ActionRun,
         Allocation,
         Backlog,
         Capacity,
@@ -180,13 +181,31 @@ class Store(Revisions, Protocol):
     def closed(self, allocation_id: int, reason: str | None = None) -> Allocation:
         """The allocation is over, or never came to be: -> complete."""
 
-    def pending_actions(self, workflow_id: int) -> list[Action]:
-        """Actions whose trigger condition holds and that nobody has claimed."""
+    def pending_actions(self, workflow_id: int, compute_node_id: int | None = None) -> list[Action]:
+        """Actions whose condition holds and that this worker can take, by id.
+
+        Persistent ones until it has executed them. Without a worker: those that need none.
+        """
 
     def claim_action(
-        self, action_id: int, compute_node_id: int | None, intents: Sequence[Allocation] = ()
-    ) -> list[Allocation] | None:
-        """Take an action, and record its intents in the same transaction; None if taken."""
+        self, action_id: int, by: ActionRun, intents: Sequence[Allocation] = ()
+    ) -> ActionRun | None:
+        """Take a pending action, and begin its execution; None if it cannot be taken.
+
+        `by` says which worker, on what host, and where the output goes. Allocations that it asks
+        for are recorded in the same transaction, and its execution is over with that.
+        """
+
+    def end_action(
+        self, execution_id: int, return_code: int | None, reason: str | None = None
+    ) -> bool:
+        """An execution has ended; None: it was lost. False if that was recorded before."""
+
+    def supersede_action(self, action_id: int) -> bool:
+        """Something else does what an action would do; False if it has been executed."""
+
+    def retry_action(self, action_id: int) -> Action:
+        """An executed action fires again, as its condition holds. Raises Conflict."""
 
     # planning again
 

@@ -32,14 +32,31 @@ class Leave:
 
 
 def decide(
-    outlook: Outlook, *, idle_s: float, idle_limit_s: float, patient: bool = False
+    outlook: Outlook,
+    *,
+    idle_s: float,
+    idle_limit_s: float,
+    patient: bool = False,
+    acts: bool = False,
 ) -> Stay | Leave:
-    """What a worker does that runs nothing and could claim nothing."""
+    """What a worker does that runs nothing and could claim nothing.
+
+    `acts`: it executes an action. For one that may become due it never stays: that happens when
+    a job changes, so whoever runs that job is there to execute it.
+    """
     if outlook.is_complete:
         what = "the workflow was canceled" if outlook.is_canceled else "all jobs are done"
         return Leave(what)
+    if acts:
+        return Stay("an action is executed here")
     if not outlook.held:
         return _nobody_works(outlook)
+    return _others_work(outlook, idle_s, idle_limit_s, patient=patient)
+
+
+def _others_work(
+    outlook: Outlook, idle_s: float, idle_limit_s: float, *, patient: bool
+) -> Stay | Leave:
     if patient:
         return Stay("other workers run the jobs that are left")
     if not outlook.present & {JobStatus.BLOCKED, JobStatus.READY}:

@@ -17,6 +17,8 @@ from slurmtorc.model import COMPLETE, JobStatus, TriggerType
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from slurmtorc.model import Action
+
 ALWAYS = frozenset(
     {
         TriggerType.ON_WORKFLOW_COMPLETE,
@@ -41,8 +43,8 @@ A job that was set aside has been ready; if somebody lets it try again, that is 
 LEFT_OUT = frozenset({JobStatus.DISABLED})
 """Jobs of a gate that nobody waits for."""
 
-PERSISTENT = frozenset({TriggerType.ON_WORKER_START, TriggerType.ON_WORKER_COMPLETE})
-"""Triggers that every worker has for itself, unless the action says otherwise."""
+OF_WORKERS = frozenset({TriggerType.ON_WORKER_START, TriggerType.ON_WORKER_COMPLETE})
+"""Triggers of a worker's own life: nobody else fires them, and every worker does by default."""
 
 _EVERY_RUN = {
     TriggerType.ON_WORKFLOW_COMPLETE: "the workflow completes again",
@@ -101,3 +103,20 @@ def _runs_again(number: int, of: int, names: Sequence[str]) -> str:
         more = f" and {rest} other{'s' if rest > 1 else ''}" if rest else ""
         return f"{names[0]}{more} {verb} again"
     return f"{number} of the {of} jobs it is about {verb} again" if of > 1 else "its job runs again"
+
+
+def no_retry(action: Action, *, runs: bool) -> str | None:
+    """Why an action cannot be executed once more, as what follows its name; None if it can.
+
+    `runs`: an execution of it has not ended.
+    """
+    if action.persistent:
+        return "is persistent: every worker executes it once, for itself"
+    if runs:
+        return "is being executed; wait until that has ended"
+    if not action.executed:
+        return "has not been executed yet, so there is nothing to retry"
+    if action.trigger_count < action.required_triggers:
+        done = f"{action.trigger_count} of {action.required_triggers}"
+        return f"waits for {action.trigger_type.value} again ({done}); it fires when that is so"
+    return None

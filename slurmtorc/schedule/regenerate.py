@@ -186,7 +186,7 @@ def record(store: Store, regeneration: Regeneration, *, intend: bool = True) -> 
     """
     wanted, asked = regeneration.demand, list[tuple[SlurmScheduler, Allocation]]()
     for action_id in wanted.superseded if intend else ():
-        if store.claim_action(action_id, None) is None:
+        if not store.supersede_action(action_id):
             raise Conflict(f"action {action_id} has asked for nodes meanwhile; plan again")
     for request in wanted.requests:
         scheduler = _recorded(store, regeneration.workflow, request)

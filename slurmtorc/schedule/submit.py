@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,12 @@ from slurmtorc.errors import (
     SubmissionRefused,
 )
 from slurmtorc.model import (
+    ActionRun,
     ActionType,
     Allocation,
     AllocationStatus,
     SlurmScheduler,
+    TriggerType,
     Workflow,
 )
 from slurmtorc.schedule.begin import make_folder
@@ -92,18 +95,32 @@ class Submitter:
         output_dir: str,
         compute_node_id: int | None = None,
         *,
+        leaving: bool = False,
         limit: int | None = None,
         patient: bool = True,
     ) -> Outcome:
         """Take every pending schedule_nodes action, and submit what is recorded and not asked for.
 
         At most `limit` submissions; the rest follows at the next call, from whoever makes it.
-        With `patient`, a submission in doubt is looked for until Slurm must know it.
+        With `patient`, a submission in doubt is looked for until Slurm must know it. `leaving`:
+        the worker is about to end.
         """
-        for action in self.store.pending_actions(workflow.id):
-            if action.action_type is ActionType.SCHEDULE_NODES:
+        due = self._due(workflow, compute_node_id, leaving=leaving)
+        # Once all is over, nodes would find nothing to do.
+        if due and not self.store.outlook(workflow.id).is_complete:
+            for action in due:
                 self._take(workflow, action, output_dir, compute_node_id)
         return self.settle(workflow, limit=limit, patient=patient)
+
+    def _due(
+        self, workflow: Workflow, compute_node_id: int | None, *, leaving: bool
+    ) -> list[Action]:
+        return [
+            action
+            for action in self.store.pending_actions(workflow.id, compute_node_id)
+            if action.action_type is ActionType.SCHEDULE_NODES
+            and (leaving or action.trigger_type is not TriggerType.ON_WORKER_COMPLETE)
+        ]
 
     def _take(
         self, workflow: Workflow, action: Action, output_dir: str, compute_node_id: int | None
@@ -113,7 +130,10 @@ class Submitter:
         wanted = intents(workflow, action, scheduler, output_dir)
         for folder in {intent.output_dir for intent in wanted}:
             make_folder(folder)
-        self.store.claim_action(action.id, compute_node_id, wanted)
+        by = ActionRun(
+            action_id=action.id, compute_node_id=compute_node_id, hostname=socket.gethostname()
+        )
+        self.store.claim_action(action.id, by, wanted)
 
     def settle(
         self, workflow: Workflow, *, limit: int | None = None, patient: bool = True

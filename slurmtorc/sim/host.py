@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import SlurmError, TorcError
@@ -52,7 +53,7 @@ class Premises:
     slurm: Slurm
     random: Random
     behave: Callable[[Order], Behaviour]
-    act: Callable[[Workflow, str], None] | None
+    act: Callable[..., None] | None
     """Executes pending actions, where nodes may submit."""
     workflow: Callable[[int], Workflow]
     orphans_live_s: float
@@ -196,7 +197,7 @@ class _Hosted:
             store=store,
             launcher=self.launcher,
             clock=self.premises.clock,
-            act=None if act is None else lambda: act(workflow, allocation.output_dir),
+            act=None if act is None else partial(act, workflow, allocation.output_dir),
             why=self._why,
         )
         worker = employ(ports, workflow, self._offer(workflow, allocation))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slurmtorc.ports import Exit
+from slurmtorc.worker.actions import is_action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from slurmtorc.ports import Order
     from slurmtorc.sim.clock import SimClock
 
+ACTION_S = 1.0
+"""How long a command of an action takes; it always succeeds, and is no job."""
 DYING_S = 0.5
 """Between SIGTERM and the end of a job that obeys."""
 
@@ -73,9 +76,15 @@ class SimLauncher:
         """Called when a process ends: it ends its worker's rest."""
         self._alive: dict[int, tuple[Run, Behaviour]] = {}
         self._ended: list[tuple[int, Run]] = []
+        self._commands: list[Exit] = []
+        """Commands of actions that have ended."""
+        self._is_gone = False
 
     def start(self, order: Order) -> None:
         """A process that will behave as it must."""
+        if is_action(order.key):
+            self._after(ACTION_S, lambda: self._act(order.key))
+            return
         behaviour = self.behave(order)
         run = Run(
             job_id=order.key,
@@ -95,7 +104,8 @@ class SimLauncher:
     def poll(self) -> list[Exit]:
         """Processes that ended since the last call."""
         ended, self._ended = self._ended, []
-        return [self._exit(key, run) for key, run in ended]
+        commands, self._commands = self._commands, []
+        return [*commands, *(self._exit(key, run) for key, run in ended)]
 
     def stop(self, key: int, *, hard: bool) -> None:
         """TERM or KILL."""
@@ -109,8 +119,8 @@ class SimLauncher:
 
     def wait(self, seconds: float) -> None:
         """Rest, but no longer than until a process ends."""
-        if not self._ended:
-            self.clock.rest(seconds, lambda: bool(self._ended))
+        if not self._ended and not self._commands:
+            self.clock.rest(seconds, lambda: bool(self._ended or self._commands))
 
     def running(self) -> Collection[int]:
         """The keys of processes that have not come back from poll()."""
@@ -118,6 +128,7 @@ class SimLauncher:
 
     def abandon(self) -> None:
         """The worker is gone, and all its processes with it; nobody hears of them."""
+        self._is_gone = True
         for key, (run, _) in list(self._alive.items()):
             self._end(key, run, None, signal.SIGKILL)
         self._ended = []
@@ -141,6 +152,15 @@ class SimLauncher:
         del self._alive[key]
         self._ended.append((key, run))
         self.on_end()
+
+    def _act(self, key: int) -> None:
+        """A command of an action ends; nothing is known of it but that."""
+        now = self.clock.now()
+        if not self._is_gone:
+            self._commands.append(
+                Exit(key=key, code=0, signal=None, start_time=now - ACTION_S, end_time=now)
+            )
+            self.on_end()
 
     @staticmethod
     def _exit(key: int, run: Run) -> Exit:

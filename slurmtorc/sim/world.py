@@ -195,11 +195,13 @@ class Simulation:
         host = self.hosts[booking.number] = Host(self._premises, booking)
         return host
 
-    def _act(self, workflow: Workflow, output_dir: str) -> None:
+    def _act(
+        self, workflow: Workflow, output_dir: str, node_id: int, *, leaving: bool = False
+    ) -> None:
         """Pending actions, if anything has happened since somebody last looked for them."""
         if self.clock.crowded or self.store.changes == self._acted_at:
             return
-        self.submitter.act(workflow, output_dir)
+        self.submitter.act(workflow, output_dir, node_id, leaving=leaving)
         self._acted_at = self.store.changes
 
     # ── news ─────────────────────────────────────────────────────────────────

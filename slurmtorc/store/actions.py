@@ -1,36 +1,90 @@
 """Actions: when their triggers are counted, which are pending, and who takes one.
 
-A job counts for `on_jobs_ready` when it stops waiting (ready, or canceled because something it
-waited for failed), and for `on_jobs_complete` when its last attempt of the run has ended. Both
-counts move in the transaction that changes the jobs.
+`trigger_count` is the number of jobs of the gate that have reached what the trigger waits for,
+and `required_triggers` the number of jobs that are to reach it: all of the gate that are not
+disabled. A job counts for `on_jobs_ready` when it stops waiting (ready, or canceled because
+something it waited for failed), and for `on_jobs_complete` when its last attempt of the run has
+ended. Triggers without a gate count 1: from the first run on, or once all jobs are over. The
+counts move in the transaction that changes the jobs, so an action is pending exactly while its
+condition holds. What must never happen: an action that two take, or one that is taken and of
+which nobody knows by whom.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import bindparam, exists, func, select, text, update
+from sqlalchemy import and_, bindparam, case, exists, func, or_, select, update
 
-from slurmtorc.model import COMPLETE, Action, Allocation, JobStatus, TriggerType
-from slurmtorc.store import allocations, records
+from slurmtorc.errors import Conflict
+from slurmtorc.model import COMPLETE, OPEN, Action, ActionType, JobStatus, TriggerType
+from slurmtorc.rules.triggers import BY_GATE, LEFT_OUT, OF_WORKERS, no_retry
+from slurmtorc.store import allocations, events, executions, records
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, ScalarSelect, Update
 
-_A = t.workflow_action.c
+    from slurmtorc.model import ActionRun, Allocation
 
-_WAITING = (JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.DISABLED)
+_A, _J, _R = t.workflow_action.c, t.job.c, t.action_run.c
 
-_RECOUNT = """
-UPDATE workflow_action SET trigger_count =
-  (SELECT count(*) FROM action_job JOIN job ON job.id = action_job.job_id
-   WHERE action_job.action_id = workflow_action.id AND {condition})
-WHERE workflow_id = :workflow AND trigger_type = :trigger
-"""
+_WAITING = (JobStatus.UNINITIALIZED, JobStatus.BLOCKED)
+_REACHED = {
+    TriggerType.ON_JOBS_READY: frozenset(JobStatus) - LEFT_OUT - {*_WAITING},
+    TriggerType.ON_JOBS_COMPLETE: COMPLETE,
+}
+"""The statuses in which a job counts for a trigger."""
+
+_OF_WORKFLOW = _A.workflow_id == bindparam("workflow")
+
+# ── counting ─────────────────────────────────────────────────────────────────
+
+
+def _jobs(*statuses: JobStatus) -> ScalarSelect[int]:
+    """How many jobs of an action's gate have one of these statuses."""
+    gate = (t.action_job.c.action_id == _A.id) & (t.action_job.c.job_id == _J.id)
+    query = select(func.count()).select_from(t.action_job, t.job)
+    return query.where(gate, t.has_status(t.job, *statuses)).scalar_subquery()
+
+
+def _counted(trigger: TriggerType) -> Update:
+    wanted = _jobs(*frozenset(JobStatus) - LEFT_OUT)
+    return (
+        update(t.workflow_action)
+        .where(_OF_WORKFLOW, _A.trigger_type == trigger.value)
+        .values(
+            trigger_count=_jobs(*_REACHED[trigger]),
+            required_triggers=case((wanted > 0, wanted), else_=1),  # without any job: never
+        )
+    )
+
+
+_GATES = tuple(map(_counted, sorted(BY_GATE)))
+
+_BEGUN = exists().where(t.workflow.c.id == bindparam("workflow"), t.workflow.c.run_id > 0)
+_OPEN = exists().where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN))
+_OTHERS = (
+    update(t.workflow_action)
+    .where(_OF_WORKFLOW, _A.trigger_type.not_in(sorted(BY_GATE)))
+    .values(
+        trigger_count=case(
+            (~_BEGUN, 0),
+            (and_(_A.trigger_type == TriggerType.ON_WORKFLOW_COMPLETE.value, _OPEN), 0),
+            else_=1,
+        )
+    )
+)
+
+
+def recount(connection: Connection, workflow_id: int) -> None:
+    """Count every trigger anew from the jobs as they are now, and what it needs as well."""
+    for statement in (*_GATES, _OTHERS):
+        connection.execute(statement, {"workflow": workflow_id})
+
 
 _HIT = (
     select(t.action_job.c.action_id, func.count().label("jobs"))
@@ -45,57 +99,131 @@ _COUNT = (
 )
 
 
-def recount(connection: Connection, workflow_id: int) -> None:
-    """Count every trigger anew from the jobs' statuses; the start of the run counts at once."""
-    conditions = {
-        TriggerType.ON_JOBS_READY: f"job.status NOT IN ({_listed(_WAITING)})",
-        TriggerType.ON_JOBS_COMPLETE: f"job.status IN ({_listed(COMPLETE)})",
-    }
-    for trigger, condition in conditions.items():
-        statement = text(_RECOUNT.format(condition=condition))
-        connection.execute(statement, {"workflow": workflow_id, "trigger": trigger.value})
-    started = (_A.workflow_id == workflow_id) & (_A.trigger_type == TriggerType.ON_WORKFLOW_START)
-    connection.execute(update(t.workflow_action).where(started).values(trigger_count=1))
-
-
-def _listed(statuses: Collection[JobStatus]) -> str:
-    return ", ".join(str(int(status)) for status in sorted(statuses))
-
-
 def count(connection: Connection, trigger: TriggerType, job_ids: Sequence[int]) -> None:
     """Jobs have reached what a trigger waits for."""
     if job_ids:
         connection.execute(_COUNT, {"ids": job_ids, "trigger": trigger.value})
 
 
-def pending(connection: Connection, workflow_id: int) -> list[Action]:
-    """Actions whose trigger condition holds and that nobody has claimed."""
+_COMPLETE = (
+    update(t.workflow_action)
+    .where(_OF_WORKFLOW, _A.trigger_type == TriggerType.ON_WORKFLOW_COMPLETE.value)
+    .values(trigger_count=1)
+)
+
+
+def completed(connection: Connection, workflow_id: int) -> None:
+    """The last job of the workflow is over."""
+    connection.execute(_COMPLETE, {"workflow": workflow_id})
+
+
+# ── pending ──────────────────────────────────────────────────────────────────
+
+_DUE = and_(_A.trigger_count >= _A.required_triggers, _A.executed.is_(False))
+_HAPPENED = exists().where(t.action_run.c.action_id == _A.id)
+
+
+def _done_by(compute_node_id: int | None) -> ColumnElement[bool]:
+    """Whether a persistent action was executed by this worker; or, without one, in this run."""
+    if compute_node_id is not None:
+        return _HAPPENED.where(_R.compute_node_id == compute_node_id)
+    current = select(t.workflow.c.run_id).where(t.workflow.c.id == _A.workflow_id)
+    return _HAPPENED.where(_R.compute_node_id.is_(None), _R.run_id == current.scalar_subquery())
+
+
+def _due_for(compute_node_id: int | None) -> ColumnElement[bool]:
+    mine = or_(_A.persistent.is_(False), ~_done_by(compute_node_id))
+    if compute_node_id is not None:
+        return and_(_DUE, mine)
+    return and_(_DUE, mine, _A.trigger_type.not_in(sorted(OF_WORKERS)))
+
+
+def pending(
+    connection: Connection, workflow_id: int, compute_node_id: int | None = None
+) -> list[Action]:
+    """What this worker may take; without one: what somebody may who is no worker."""
     kind = records.KINDS[Action]
-    query = kind.select().where(
-        _A.workflow_id == workflow_id,
-        _A.trigger_count >= _A.required_triggers,
-        _A.executed.is_(False),
-    )
+    query = kind.select().where(_A.workflow_id == workflow_id, _due_for(compute_node_id))
     found = connection.execute(query.order_by(_A.id)).mappings()
     return [kind.record_of(row) for row in found]
 
 
-def claim(
-    connection: Connection,
-    action_id: int,
-    compute_node_id: int | None,
-    intents: Sequence[Allocation],
-    now: float,
-) -> list[Allocation] | None:
-    """Take an action, with the allocations it is about to ask for; None if it is taken.
+# ── taking one ───────────────────────────────────────────────────────────────
 
-    Nothing of a canceled workflow can be taken.
+_CANCELED = exists().where(t.workflow.c.id == _A.workflow_id, t.workflow.c.is_canceled)
+_ALLOWED = or_(~_CANCELED, _A.trigger_type == TriggerType.ON_WORKER_COMPLETE.value)
+"""Nothing of a canceled workflow is done any more, but that its workers clear up."""
+
+
+def claim(
+    connection: Connection, action_id: int, by: ActionRun, intents: Sequence[Allocation], now: float
+) -> ActionRun | None:
+    """Take a pending action; its execution, begun, or None if it cannot be taken.
+
+    With it the allocations are recorded that it asks for. Then nothing is left to do for the
+    action itself, so its execution is over at once.
     """
-    canceled = exists().where(t.workflow.c.id == _A.workflow_id, t.workflow.c.is_canceled)
-    free = (_A.id == action_id) & _A.executed.is_(False) & ~canceled
-    taken = connection.execute(
-        update(t.workflow_action)
-        .where(free)
-        .values(executed=True, executed_at=now, executed_by=compute_node_id)
+    taken = _taken(connection, action_id, by.compute_node_id, now)
+    if taken is None:
+        return None
+    run = executions.begin(connection, taken, by, now)
+    allocations.intend(connection, intents, now)
+    if taken.action_type is ActionType.SCHEDULE_NODES:
+        executions.end(connection, run.id, 0, None, now)
+    return run
+
+
+_ROW = select(_A.id).where(_A.id == bindparam("action")).with_for_update()
+
+
+def _taken(
+    connection: Connection, action_id: int, node_id: int | None, now: float
+) -> Action | None:
+    """One update decides. A persistent action stays as it is: its executions tell who had it."""
+    if node_id is not None and not _works(connection, node_id):
+        return None
+    connection.execute(_ROW, {"action": action_id})  # what others did to it is seen from here on
+    change = update(t.workflow_action).where(_A.id == action_id, _due_for(node_id), _ALLOWED)
+    values = {"executed": _A.persistent.is_(False), "executed_at": now, "executed_by": node_id}
+    if connection.execute(change.values(**values)).rowcount == 0:
+        return None
+    return records.get(connection, Action, action_id)
+
+
+def _works(connection: Connection, node_id: int) -> bool:
+    """Whether a worker has not been given up; it is not while this transaction lasts."""
+    node = t.compute_node.c
+    query = select(node.id).where(node.id == node_id, node.is_active).with_for_update()
+    return connection.execute(query).first() is not None
+
+
+def supersede(connection: Connection, action_id: int, now: float) -> bool:
+    """Something else does what an action would do: it does not fire; False if it has fired."""
+    free = (_A.id == action_id) & _A.executed.is_(False)
+    change = update(t.workflow_action).where(free).values(executed=True, executed_at=now)
+    if connection.execute(change).rowcount == 0:
+        return False
+    action = records.get(connection, Action, action_id)
+    events.write(
+        connection, action.workflow_id, now, [("action_superseded", {"action_id": action_id})]
     )
-    return allocations.intend(connection, intents, now) if taken.rowcount else None
+    return True
+
+
+# ── once more ────────────────────────────────────────────────────────────────
+
+
+def retry(connection: Connection, action_id: int, now: float) -> Action:
+    """An action that was executed may fire again at once. Raises Conflict."""
+    connection.execute(_ROW, {"action": action_id})
+    action = records.get(connection, Action, action_id)
+    running = select(_R.id).where(_R.action_id == action_id, _R.end_time.is_(None))
+    refusal = no_retry(action, runs=connection.execute(running).first() is not None)
+    if refusal is not None:
+        raise Conflict(f"action {action_id} {refusal}")
+    again = {"executed": False, "executed_at": None, "executed_by": None}
+    connection.execute(update(t.workflow_action).where(_A.id == action_id).values(**again))
+    events.write(
+        connection, action.workflow_id, now, [("action_rearmed", {"action_id": action_id})]
+    )
+    return records.get(connection, Action, action_id)

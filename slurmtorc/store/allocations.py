@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import Allocation, AllocationStatus, ComputeNode
-from slurmtorc.store import events, records
+from slurmtorc.store import events, executions, records
 from slurmtorc.store import schema as t
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def retire(connection: Connection, compute_node_id: int, now: float) -> None:
     if not connection.execute(change).rowcount:
         return
     node = records.get(connection, ComputeNode, compute_node_id)
+    executions.lose(connection, compute_node_id, now)
     data = {"compute_node_id": node.id, "hostname": node.hostname}
     events.write(connection, node.workflow_id, now, [("compute_node_stopped", data)])
     if node.allocation_id is not None and _all_gone(connection, node.allocation_id):

@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, insert, select, update
 from slurmtorc.model import COMPLETE, OPEN, JobStatus, Report
 from slurmtorc.rules.endings import ORPHANED
 from slurmtorc.rules.status import JobEvent, end_event, sources, target
-from slurmtorc.store import events, unblocking
+from slurmtorc.store import actions, events, unblocking
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.dialect import locks_rows
@@ -284,6 +284,7 @@ def tell_if_complete(connection: Connection, workflow_id: int, now: float) -> No
     if locks_rows(connection):
         connection.execute(_LAST_ONES_MEET, values)
     if connection.execute(_UNFINISHED, values).first() is None:
+        actions.completed(connection, workflow_id)
         events.write(connection, workflow_id, now, [("workflow_completed", {})])
 
 

@@ -10,20 +10,30 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import and_, delete, exists, or_, true, update
 
-from slurmtorc.model import COMPLETE
+from slurmtorc.model import JobStatus, TriggerType
 from slurmtorc.rules import triggers
 from slurmtorc.store import actions
 from slurmtorc.store import schema as t
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 _J, _A = t.job.c, t.workflow_action.c
 
-_UNFINISHED_GATE = exists().where(
-    t.action_job.c.action_id == _A.id,
-    t.action_job.c.job_id == _J.id,
-    ~t.has_status(t.job, *COMPLETE),
+
+def _passed_again(trigger: TriggerType) -> ColumnElement[bool]:
+    """Whether one of the jobs it is about has yet to reach what it waits for."""
+    open_ones = frozenset(JobStatus) - triggers.PAST[trigger] - triggers.LEFT_OUT
+    gate = exists().where(
+        t.action_job.c.action_id == _A.id,
+        t.action_job.c.job_id == _J.id,
+        t.has_status(t.job, *open_ones),
+    )
+    return and_(_A.trigger_type == trigger.value, gate)
+
+
+_AGAIN = or_(
+    _A.trigger_type.in_(sorted(triggers.ALWAYS)), *map(_passed_again, sorted(triggers.BY_GATE))
 )
 
 
@@ -34,8 +44,6 @@ def rearm(connection: Connection, workflow_id: int, *, anew: bool = False) -> No
     """
     mine = _A.workflow_id == workflow_id
     connection.execute(delete(t.workflow_action).where(mine, _A.is_recovery))
-    always = _A.trigger_type.in_(sorted(triggers.ALWAYS))
-    gated = and_(_A.trigger_type.in_(sorted(triggers.BY_GATE)), _UNFINISHED_GATE)
-    again = update(t.workflow_action).where(mine, true() if anew else or_(always, gated))
+    again = update(t.workflow_action).where(mine, true() if anew else _AGAIN)
     connection.execute(again.values(executed=False, executed_at=None, executed_by=None))
     actions.recount(connection, workflow_id)

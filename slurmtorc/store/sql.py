@@ -20,6 +20,7 @@ from slurmtorc.store import (
     allocations,
     claiming,
     creation,
+    executions,
     jobs,
     migrate,
     records,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from slurmtorc.errors import TorcError
     from slurmtorc.model import (
         Action,
+        ActionRun,
         Allocation,
         Backlog,
         Capacity,
@@ -306,18 +308,33 @@ class SqlStore(Revising):
         now = self.clock.now()
         return self._change(lambda c: allocations.closed(c, allocation_id, reason, now))
 
-    def pending_actions(self, workflow_id: int) -> list[Action]:
+    def pending_actions(self, workflow_id: int, compute_node_id: int | None = None) -> list[Action]:
         """Actions that are to be executed now."""
-        return self._ask(lambda c: actions.pending(c, workflow_id))
+        return self._ask(lambda c: actions.pending(c, workflow_id, compute_node_id))
 
     def claim_action(
-        self, action_id: int, compute_node_id: int | None, intents: Sequence[Allocation] = ()
-    ) -> list[Allocation] | None:
+        self, action_id: int, by: ActionRun, intents: Sequence[Allocation] = ()
+    ) -> ActionRun | None:
         """Take an action, and record its intents, safe from a power failure."""
         now = self.clock.now()
-        return self._change(
-            lambda c: actions.claim(c, action_id, compute_node_id, intents, now), durable=True
-        )
+        return self._change(lambda c: actions.claim(c, action_id, by, intents, now), durable=True)
+
+    def end_action(
+        self, execution_id: int, return_code: int | None, reason: str | None = None
+    ) -> bool:
+        """Record how an execution ended."""
+        now = self.clock.now()
+        return self._change(lambda c: executions.end(c, execution_id, return_code, reason, now))
+
+    def supersede_action(self, action_id: int) -> bool:
+        """An action does not fire any more."""
+        now = self.clock.now()
+        return self._change(lambda c: actions.supersede(c, action_id, now))
+
+    def retry_action(self, action_id: int) -> Action:
+        """An action that was executed may fire again."""
+        now = self.clock.now()
+        return self._change(lambda c: actions.retry(c, action_id, now))
 
     # ── planning again ───────────────────────────────────────────────────────
 

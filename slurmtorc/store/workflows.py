@@ -203,6 +203,7 @@ def cancel(connection: Connection, workflow_id: int, now: float) -> int:
         .returning(t.job.c.id)
     )
     ids = sorted(ended.scalars())
+    actions.recount(connection, workflow_id)
     data = {"run_id": row["run_id"], "job_ids": ids}
     events.write(connection, workflow_id, now, [("workflow_canceled", data)])
     return len(ids)

@@ -215,7 +215,8 @@ def _popen(argv: list[str], path: str | None, order: Order, environ: Mapping[str
     with contextlib.ExitStack() as files:
 
         def opened(name: str | None) -> int:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            kept = os.O_APPEND if order.append else os.O_TRUNC
+            flags = os.O_WRONLY | os.O_CREAT | kept | os.O_CLOEXEC
             fd = os.open(name or os.devnull, flags, 0o644)
             files.callback(os.close, fd)
             return fd

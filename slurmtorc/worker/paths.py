@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 STDIO_FOLDER = "job_stdio"
+ACTION_FOLDER = "actions"
 
 
 class Stdio(NamedTuple):
@@ -46,6 +48,15 @@ def recovery_stdio(output_dir: str, stem: str) -> Stdio:
     """The files of the recovery script that was run after an attempt."""
     base = f"{output_dir}/{STDIO_FOLDER}/{stem}_recovery"
     return Stdio(f"{base}.o", f"{base}.e")
+
+
+def action_log(output_dir: str, workflow_id: int, action_id: int, run_id: int, node_id: int) -> str:
+    """Where the output of an action goes that a worker is about to execute; a new file."""
+    name = f"action_wf{workflow_id}_a{action_id}_r{run_id}_n{node_id}"
+    folder = Path(output_dir, ACTION_FOLDER)
+    numbered = (f"{name}_{number}" if number > 1 else name for number in count(1))
+    paths = (folder / f"{each}.log" for each in numbered)
+    return str(next(path for path in paths if not path.exists()))
 
 
 def stdio_mode(job: Mapping[str, Any] | None, workflow: Mapping[str, Any] | None) -> StdioMode:

@@ -53,6 +53,13 @@ class Accounts(Protocol):
         """With `last`, what is still out is waited for a little."""
 
 
+class Act(Protocol):
+    """Asks for nodes, for a worker."""
+
+    def __call__(self, compute_node_id: int, *, leaving: bool = False) -> None:
+        """With `leaving`, also what the end of this worker asks for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """What a worker acts through."""
@@ -60,8 +67,8 @@ class Ports:
     store: Store
     launcher: Launcher
     clock: Clock
-    act: Callable[[], None] | None = None
-    """Executes the workflow's pending actions, where this worker can."""
+    act: Act | None = None
+    """Executes the workflow's pending schedule_nodes actions, where this worker can."""
     why: Callable[[], SlurmState | None] | None = None
     """Why Slurm ends the allocation this worker is in, as soon as that is known."""
     accounts: Accounts | None = None

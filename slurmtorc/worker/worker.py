@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from slurmtorc.errors import StoreUnavailable, TorcError
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
+from slurmtorc.worker.actions import Acting, is_action
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
 from slurmtorc.worker.doubts import Doubts
 from slurmtorc.worker.outage import Outage
@@ -82,6 +83,7 @@ class Worker:
             hide_gpus=bool(station.gpus),
             end_time=conduct.end_time,
         )
+        self._acting = Acting(ports, around, station.node, conduct.end_time)
         self._canceled = False
         self._stamp: object = None
         self._interrupts = 0
@@ -109,11 +111,14 @@ class Worker:
         return self._rest(now)
 
     def _is_over(self, now: float) -> bool:
-        if self.left is not None and not self.running and not self._reports:
+        if self.left is not None and self._has_nothing() and self._acting.is_over:
             return True
         last = self._stopped_at + max(self._kill_wait() - 1, SHORTEST_KILL_WAIT_S - 1)
         self.in_doubt = self.stopped is Stopped.ALLOCATION and now >= last
         return self.in_doubt
+
+    def _has_nothing(self) -> bool:
+        return not self.running and not self._reports
 
     def interrupt(self) -> None:
         """Stop cleanly: jobs are asked to end, and no more are taken. Again: end them at once."""
@@ -140,7 +145,8 @@ class Worker:
 
     def _reap(self) -> None:
         now = self.ports.clock.now()
-        for exit_ in self._doubts.sift(self.ports.launcher.poll(), self.stopped, now):
+        ended = self._acting.sift(self.ports.launcher.poll())
+        for exit_ in self._doubts.sift(ended, self.stopped, now):
             report = self._came_to(exit_)
             if report is None:
                 continue
@@ -190,11 +196,14 @@ class Worker:
     def _watch_time(self, now: float) -> None:
         """Stop what must be stopped: asked by somebody, or at the allocation's end."""
         self._recovering.watch_time(now)
+        self._acting.watch_time(now)
         self._watch_end(now)
         if self._interrupts:
             why, again = self._interruption(now), self._interrupts > 1
             # Slurm sends its TERM twice, a few milliseconds apart: that is no impatience.
             self._stop(why, now, hard=again and why is not Stopped.ALLOCATION)
+            if again:
+                self._acting.stop(why, hard=True, everything=True)
         if self.stopped is not None and now >= self._stopped_at + self._grace():
             self._stop(self.stopped, now, hard=True)
 
@@ -243,8 +252,9 @@ class Worker:
     def _signal(self, *, hard: bool, scripts: bool = True) -> None:
         """Scripts have a little more time than jobs at a deadline, and an end of their own."""
         self._killed = self._killed or hard
+        self._acting.stop(self.stopped or Stopped.INTERRUPTED, hard=hard)
         for key in list(self.ports.launcher.running()):
-            if scripts or not is_script(key):
+            if not is_action(key) and (scripts or not is_script(key)):
                 self.ports.launcher.stop(key, hard=hard)
 
     # ── the store ────────────────────────────────────────────────────────────
@@ -254,11 +264,21 @@ class Worker:
         if self.outage.failures:
             self._find_lost()
         self._beat(now)
-        if self._reports or (self._has_news() and self.left is None and self._has_room()):
+        self._acting.tell()
+        if not self._acting.is_open and self.left is None:
+            self._acting.begin(now)
+        if self._reports or self._may_claim():
             self._exchange()
         self._note_accounts()
         if now >= self._next_outlook or not self.running:
             self._look(now)
+        if self.left is not None and self._has_nothing():
+            self._wind_up()
+
+    def _may_claim(self) -> bool:
+        """Whether there may be jobs for this worker, and room for them."""
+        ready = self._acting.is_open and self._has_news()
+        return ready and self.left is None and self._has_room()
 
     def _note_accounts(self, *, last: bool = False) -> None:
         """Tell what accounting says of steps; their results are in the store by now."""
@@ -330,19 +350,33 @@ class Worker:
         self._canceled = outlook.is_canceled
         if outlook.is_canceled and self.stopped is None:
             self._stop(Stopped.CANCELED, now)
-        if not self.running and not self._reports:
+        if self._has_nothing() and self._acting.is_open:
             self._think_of_leaving(outlook, now)
 
     def _act(self) -> None:
         """Do what is due in the workflow; what goes wrong there is no matter of the jobs."""
-        if self.ports.act is None or self.left is not None:
+        if self.left is not None or not self._acting.is_open:
+            return
+        self._acting.look()
+        self._ask_for_nodes()
+
+    def _ask_for_nodes(self, *, leaving: bool = False) -> None:
+        if self.ports.act is None:
             return
         try:
-            self.ports.act()
+            self.ports.act(self.station.node.id, leaving=leaving)
         except StoreUnavailable:
             raise
         except TorcError as error:
             log.error("An action failed: %s", error)  # noqa: TRY400  one clear line
+
+    def _wind_up(self) -> None:
+        """What is left to do for the workflow, once this worker runs no job any more."""
+        if self._acting.is_over:
+            return
+        self._acting.wind_up(self.stopped)
+        if self._acting.is_over and self.stopped in {None, Stopped.DEADLINE}:
+            self._ask_for_nodes(leaving=True)
 
     def _think_of_leaving(self, outlook: Outlook, now: float) -> None:
         """Leave if there is no use in staying; but ask once more for work before going."""
@@ -362,6 +396,7 @@ class Worker:
             idle_s=now - self._idle_since,
             idle_limit_s=self.conduct.idle_limit_s,
             patient=self.conduct.patient,
+            acts=self._acting.busy,
         )
 
     # ── outages ──────────────────────────────────────────────────────────────

@@ -303,7 +303,7 @@ def test_rerun_arms_what_comes_again_and_keeps_what_does_not(store: Store) -> No
     names = ids(store, workflow_id)
     recovery = store.add_action(an_action(workflow_id), [names["bad"]])
     for action in store.rows(Action, workflow_id=workflow_id).items:
-        store.claim_action(action.id, node)
+        store.supersede_action(action.id)
     store.rerun(workflow_id, [names["bad"]])
     after = store.rows(Action, workflow_id=workflow_id).items
     assert recovery.id not in [one.id for one in after]

@@ -21,6 +21,7 @@ from factories import (
 
 from slurmtorc.errors import Conflict, InvalidValue, NotFound
 from slurmtorc.model import (
+    ActionRun,
     ActionType,
     Allocation,
     AllocationStatus,
@@ -627,9 +628,13 @@ def test_an_action_is_claimed_once_with_its_intents(store: Store, clock: ManualC
     workflow_id, node = begin(store, draft)
     (action,) = store.pending_actions(workflow_id)
     assert action.action_config["num_allocations"] == 1
-    (intent,) = store.claim_action(action.id, node, [an_allocation(workflow_id, "t1")]) or []
+    by = ActionRun(action_id=action.id, compute_node_id=node)
+    run = store.claim_action(action.id, by, [an_allocation(workflow_id, "t1")])
+    assert run is not None
+    assert store.get(ActionRun, run.id).return_code == 0
+    (intent,) = store.rows(Allocation, workflow_id=workflow_id).items
     assert (intent.status, intent.created_at) == (AllocationStatus.INTENDED, clock.now())
-    assert store.claim_action(action.id, None, [an_allocation(workflow_id, "t2")]) is None
+    assert store.claim_action(action.id, by, [an_allocation(workflow_id, "t2")]) is None
     assert store.pending_actions(workflow_id) == []
     assert [a.token for a in store.rows(Allocation, workflow_id=workflow_id).items] == ["t1"]
 
