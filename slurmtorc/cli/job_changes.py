@@ -84,8 +84,15 @@ def reset_jobs(
         jobs = _matching(state.store, workflow_id, statuses, return_code)
     if not jobs:
         raise NotFound(f"no job of workflow {workflow_id} is chosen; see torc jobs list")
-    how = {"reinitialize": reinitialize, "force": force, "dry_run": dry_run}
-    carry_out_reset(state, workflow_id, jobs, no_prompts=no_prompts, **how)
+    carry_out_reset(
+        state,
+        workflow_id,
+        jobs,
+        reinitialize=reinitialize,
+        force=force,
+        dry_run=dry_run,
+        no_prompts=no_prompts,
+    )
 
 
 def _of_workflow(store: Store, workflow_id: int, job_ids: Sequence[int]) -> list[Job]:
@@ -260,6 +267,7 @@ def _report(
 @pass_state
 def update(
     state: State,
+    /,
     job_id: int,
     env: tuple[str, ...],
     unset: tuple[str, ...],

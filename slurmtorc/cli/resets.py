@@ -139,9 +139,16 @@ def reset_status(
     Example: torc workflows reset-status 7 --failed-only
     """
     jobs = _resettable(state.store, workflow_id, failed_only=failed_only)
-    how = {"reinitialize": reinitialize, "force": force, "dry_run": dry_run}
-    more = {"failed_only": failed_only}
-    carry_out_reset(state, workflow_id, jobs, no_prompts=no_prompts, more=more, **how)
+    carry_out_reset(
+        state,
+        workflow_id,
+        jobs,
+        reinitialize=reinitialize,
+        force=force,
+        dry_run=dry_run,
+        no_prompts=no_prompts,
+        more={"failed_only": failed_only},
+    )
 
 
 def carry_out_reset(

@@ -78,7 +78,8 @@ def export(
 
 
 def _records(store: Store, kind: type, workflow_id: int) -> list[dict[str, Any]]:
-    return [_plain(record) for record in store.rows(kind, _ALL, workflow_id=workflow_id).items]
+    found: list[Any] = store.rows(kind, _ALL, workflow_id=workflow_id).items
+    return [_plain(record) for record in found]
 
 
 def _plain(record: Any) -> dict[str, Any]:

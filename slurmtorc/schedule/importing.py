@@ -113,12 +113,13 @@ class _Reading:
 
     def section(self, key: str) -> list[tuple[Path, dict[str, Any]]]:
         """The records of one list; and where each id is in it."""
-        found = self.document.get(key) or []
+        found = self.document.get(key)
+        found = [] if found is None else found
         if not isinstance(found, list):
             self.fault((key,), "must be a list")
             return []
         known = self.at.setdefault(key, {})
-        records = []
+        records: list[tuple[Path, dict[str, Any]]] = []
         for index, each in enumerate(found):
             path: Path = (key, index)
             if not isinstance(each, dict) or not _number(each.get("id")):
@@ -216,7 +217,8 @@ class _Reading:
 
     def requirements(self) -> list[ResourceRequirements]:
         """All but the implicit one, which every store makes by itself; sizes from their texts."""
-        found, at = [], self.at.setdefault("resource_requirements", {})
+        found = list[ResourceRequirements]()
+        at = self.at.setdefault("resource_requirements", {})
         implicit = ResourceRequirements(name=DEFAULT_REQUIREMENT)
         for path, raw in self.section("resource_requirements"):
             need = self.record(ResourceRequirements, raw, path)
@@ -268,9 +270,9 @@ class _Reading:
     def action(self, raw: Mapping[str, Any], path: Path) -> DraftAction | None:
         config = raw.get("action_config")
         try:
-            trigger, kind = TriggerType(raw.get("trigger_type")), ActionType(raw.get("action_type"))
-        except ValueError as error:
-            self.fault(path, str(error))
+            trigger, kind = TriggerType(raw["trigger_type"]), ActionType(raw["action_type"])
+        except (KeyError, ValueError) as error:
+            self.fault(path, f"has no known trigger_type and action_type: {error}")
             return None
         if not isinstance(config, dict):
             self.fault((*path, "action_config"), "must be a map")

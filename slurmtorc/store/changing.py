@@ -71,7 +71,7 @@ def _differs(connection: Connection, job: Job, name: str, value: Any) -> bool:
 
 def _write(connection: Connection, job: Job, given: dict[str, Any]) -> None:
     depends_on = given.pop("depends_on", None)
-    class_parts = {
+    class_parts: dict[str, Any] = {
         name: given.pop(name)
         for name in ("priority", "resource_requirements_id", "scheduler_id")
         if name in given

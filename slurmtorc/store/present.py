@@ -49,6 +49,10 @@ _ALIVE = (
     .order_by(_N.id)
 )
 
+_ACTING = select(t.action_run.c.hostname, t.action_run.c.action_id).where(
+    among(t.action_run.c.compute_node_id), t.action_run.c.end_time.is_(None)
+)
+
 
 def refuse_archived(row: RowMapping) -> None:
     """Raise Conflict for a workflow in the archive."""
@@ -89,8 +93,13 @@ def settle_idle(connection: Connection, workflow_id: int, now: float, *, force: 
         where = _listed([f"{row.hostname} (pid {row.pid})" for row in found])
         message = f"workflow {workflow_id} has active workers on {where}"
         raise Conflict(f"{message}; wait for them to end, or send them away with --force")
-    for row in found:
-        allocations.retire(connection, row.id, now)
+    ids = [row.id for row in found]
+    busy = connection.execute(_ACTING, {"ids": ids}).first() if found else None
+    if busy is not None:
+        message = f"a worker on {busy.hostname} still executes action {busy.action_id}"
+        raise Conflict(f"{message} of workflow {workflow_id}; wait for it to end")
+    for node_id in ids:
+        allocations.retire(connection, node_id, now)
 
 
 def refuse_workers(connection: Connection, workflow_id: int, now: float) -> None:

@@ -17,7 +17,7 @@ from slurmtorc.model import (
     Workflow,
 )
 from slurmtorc.rules.status import JobEvent, sources, target
-from slurmtorc.store import events, present, rearming
+from slurmtorc.store import actions, events, present, rearming
 from slurmtorc.store import schema as t
 from slurmtorc.store.dialect import analyze
 
