@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from slurmtorc.slurm.cli import SlurmCli
     from slurmtorc.watch.scripts import Scripts
     from slurmtorc.watch.sweep import Fate, Traces
+    from slurmtorc.worker.deputy import Deputy
     from slurmtorc.worker.launch import LocalLauncher
     from slurmtorc.worker.node import Node
     from slurmtorc.worker.srun import SrunLauncher
@@ -187,6 +188,15 @@ def recovery_scripts(url: str) -> Scripts:
         )
 
     return Scripts(LocalLauncher(clock, for_jobs(os.environ)), clock, order)
+
+
+def deputy(store: Store) -> Deputy:
+    """Executes actions on this machine when no worker is left to do so."""
+    from slurmtorc.worker.deputy import Deputy  # noqa: PLC0415
+    from slurmtorc.worker.launch import LocalLauncher  # noqa: PLC0415
+    from slurmtorc.worker.node import for_jobs  # noqa: PLC0415
+
+    return Deputy(store, LocalLauncher(clock, for_jobs(os.environ)), clock)
 
 
 def traces(workflow: Workflow, node: ComputeNode, job: Job) -> Traces:

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "cancel": ("workflows:cancel", "Cancel a workflow and its Slurm allocations."),
     "workflows": ("workflows:workflows", "List, inspect, cancel and delete workflows."),
     "jobs": ("jobs:jobs", "List and inspect jobs; read their output."),
+    "actions": ("actions:actions", "What a workflow does by itself, and what became of it."),
     "results": ("records:results", "What every attempt came to."),
     "files": ("data:files", "The files that jobs read and write."),
     "user-data": ("data:user_data", "The values that jobs read and write through the store."),

@@ -74,7 +74,7 @@ def of_job(hands: Hands, job: Job) -> explaining.Facts:
         job=job,
         need=store.get(ResourceRequirements, need_id) if need_id else _NO_NEED,
         scene=scene,
-        waits_for=_named(store, store.dependencies([job.id])[job.id]) if waiting else (),
+        waits_for=named(store, store.dependencies([job.id])[job.id]) if waiting else (),
         chain=_chain(store, job) if waiting else (),
         holder=next((w for w in scene.workers if w.node.id == job.compute_node_id), None),
         attempts=attempts[::-1],
@@ -82,7 +82,8 @@ def of_job(hands: Hands, job: Job) -> explaining.Facts:
     )
 
 
-def _named(store: Store, job_ids: Sequence[int]) -> list[Named]:
+def named(store: Store, job_ids: Sequence[int]) -> list[Named]:
+    """Jobs by their names."""
     found = []
     for start in range(0, len(job_ids), CHUNK):
         chunk = list(job_ids[start : start + CHUNK])
@@ -100,7 +101,7 @@ def _chain(store: Store, job: Job) -> list[Named]:
     wanted |= {JobStatus.DISABLED} if job.status is JobStatus.BLOCKED else frozenset()
     before = {
         one.id: one
-        for one in _named(store, sorted(ahead(waits_for, job.id)))
+        for one in named(store, sorted(ahead(waits_for, job.id)))
         if one.status in wanted
     }
     dead = next((one.id for one in before.values() if one.status in DEAD), None)

@@ -107,7 +107,7 @@ def logs(
     elif path:
         click.echo(file)
     else:
-        _copy(Path(file))
+        copy(Path(file))
 
 
 def _ended(state: State, job_id: int, attempt: int | None, run_id: int | None) -> tuple[int, Stdio]:
@@ -150,7 +150,8 @@ def _running(
     return job.attempt_id, stdio(node.output_dir, stem, mode)
 
 
-def _copy(path: Path) -> None:
+def copy(path: Path) -> None:
+    """Print a file as it is."""
     try:
         with path.open("rb") as file:
             sys.stdout.flush()

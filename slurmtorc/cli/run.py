@@ -281,12 +281,30 @@ def _signals(worker: Worker) -> Iterator[list[int]]:
 # ── the end ──────────────────────────────────────────────────────────────────
 
 
+def _tell_of_nodes(state: State, workflow_id: int) -> None:
+    """Nodes that the workflow would ask for, and that this command does not."""
+    from slurmtorc.model import ActionType
+
+    asking = [
+        action
+        for action in state.store.pending_actions(workflow_id)
+        if action.action_type is ActionType.SCHEDULE_NODES
+    ]
+    if asking and not state.store.outlook(workflow_id).is_complete:
+        ids = ", ".join(str(action.id) for action in asking)
+        note(
+            f"Actions that ask for nodes (schedule_nodes: {ids}) are not executed by `torc run`; "
+            f"ask for them with: torc submit {workflow_id}"
+        )
+
+
 def _end(state: State, worker: Worker, interrupted: int | None, *, fail_on_error: bool) -> int:
     from slurmtorc.cli.summary import emit_summary
 
     workflow_id = worker.around.workflow.id
     emit_summary(state.store, workflow_id, as_json=state.as_json)
     progress = state.store.progress(workflow_id)
+    _tell_of_nodes(state, workflow_id)
     if interrupted is not None and not progress.is_complete:
         note(f"Stopped. Go on with: torc run {workflow_id}")
         return SIGNAL_BASE + interrupted

@@ -251,7 +251,7 @@ def _watch(
 def watch_ports(state: State) -> Ports:
     """What a watch in this process acts through."""
     from slurmtorc.watch.acts import Ports
-    from slurmtorc.wiring import clock, recovery_scripts, slurm, submitter, traces
+    from slurmtorc.wiring import clock, deputy, recovery_scripts, slurm, submitter, traces
 
     port = slurm(state.settings)
     return Ports(
@@ -260,6 +260,7 @@ def watch_ports(state: State) -> Ports:
         clock=clock,
         submitter=submitter(state.store, port, state.settings),
         scripts=recovery_scripts(state.store.url),
+        deputy=deputy(state.store),
         traces=traces,
         holder=secrets.token_hex(8),
         hostname=socket.gethostname().partition(".")[0],

@@ -201,6 +201,9 @@ class Store(Revisions, Protocol):
     ) -> bool:
         """An execution has ended; None: it was lost. False if that was recorded before."""
 
+    def gates(self, workflow_id: int) -> Mapping[int, list[int]]:
+        """Action id -> the ids of the jobs it is about; actions without any are left out."""
+
     def supersede_action(self, action_id: int) -> bool:
         """Something else does what an action would do; False if it has been executed."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import ActionType, DraftAction, TriggerType
+from slurmtorc.rules.triggers import OF_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,8 +62,17 @@ class ActionDrafter:
             num_allocations=shape.num_allocations or 1,
             start_one_worker_per_node=bool(shape.start_one_worker_per_node),
             max_parallel_jobs=shape.max_parallel_jobs,
-            persistent=bool(shape.persistent),
+            persistent=self.persistent(item, trigger, kind),
         )
+
+    def persistent(self, item: Item[ActionShape], trigger: TriggerType, kind: ActionType) -> bool:
+        """What is about a worker is done by every worker, unless the file says otherwise."""
+        given = item.shape.persistent
+        found = trigger in OF_WORKERS if given is None else given
+        if found and trigger in OF_WORKERS and kind is ActionType.SCHEDULE_NODES:
+            message = f"every worker asks for nodes ({trigger}), whose workers ask for more"
+            self.faults.warn(item.path, message, "write `persistent: false` to ask once")
+        return found
 
     def check_aliases(self, item: Item[ActionShape]) -> None:
         """Both spellings of a key are one too many."""

@@ -174,7 +174,7 @@ class SchedulerShape(Shape):
     tmp: Line | None = None
     """Temporary disk space per node."""
     ntasks_per_node: Positive | None = None
-    """Kept; one worker is started per node."""
+    """A worker on each node, also without it; where jobs are steps one worker serves all nodes."""
     cpus_per_task: Positive | None = None
     """CPUs per node for the worker and its jobs; without it the partition decides."""
     extra: Line | None = None
@@ -246,8 +246,8 @@ class ActionShape(Shape):
     num_allocations: Positive | None = None
     """How many allocations to submit. Default: 1."""
     start_one_worker_per_node: bool | None = None
-    """Kept; one worker is started per node."""
+    """A worker on each node, also without it; where jobs are steps one worker serves all nodes."""
     max_parallel_jobs: Positive | None = None
     """The most jobs a worker runs at once."""
     persistent: bool | None = None
-    """Done once by each worker, instead of once."""
+    """Done once by each worker, instead of once. Default: true for on_worker_*, else false."""

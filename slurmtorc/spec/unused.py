@@ -68,17 +68,15 @@ _ITEMS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
     "files": {"identifier": _given},
     "user_data": {"is_ephemeral": _true},
     "slurm_schedulers": {"serialize_allocations": _true},
-    "actions": {"start_one_worker_per_node": _true, "persistent": _true},
 }
 """The same for keys of every entry of a list."""
 
 _WORDS = {"user_data": "user data", "slurm_schedulers": "schedulers"}
-_USED_TRIGGERS = ("on_workflow_start", "on_jobs_ready")
 
 
 def unused(tree: Mapping[str, Any]) -> list[str]:
     """The paths of such keys in a file, each once; those of many entries with their number."""
-    return [*_top(tree), *_inside(tree), *_items(tree), *_actions(tree)]
+    return [*_top(tree), *_inside(tree), *_items(tree)]
 
 
 def _top(tree: Mapping[str, Any]) -> Iterator[str]:
@@ -99,14 +97,6 @@ def _items(tree: Mapping[str, Any]) -> Iterator[str]:
             at = [index for index, entry in entries if asks(entry.get(key))]
             if at:
                 yield _listed(section, f".{key}", at)
-
-
-def _actions(tree: Mapping[str, Any]) -> Iterator[str]:
-    """Actions whose trigger or type is not carried out."""
-    for index, action in _maps(tree, "actions"):
-        trigger, kind = action.get("trigger_type"), action.get("action_type")
-        if kind != "schedule_nodes" or trigger not in _USED_TRIGGERS:
-            yield f"actions[{index}] ({trigger}: {kind})"
 
 
 def _maps(tree: Mapping[str, Any], section: str) -> list[tuple[int, dict[str, Any]]]:

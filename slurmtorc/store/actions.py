@@ -128,6 +128,7 @@ def _done_by(compute_node_id: int | None) -> ColumnElement[bool]:
     if compute_node_id is not None:
         return _HAPPENED.where(_R.compute_node_id == compute_node_id)
     current = select(t.workflow.c.run_id).where(t.workflow.c.id == _A.workflow_id)
+    current = current.correlate(t.workflow_action)
     return _HAPPENED.where(_R.compute_node_id.is_(None), _R.run_id == current.scalar_subquery())
 
 

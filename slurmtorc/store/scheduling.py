@@ -78,13 +78,18 @@ def links(connection: Connection, workflow_id: int) -> Links:
         pairs += connection.execute(implied, values)
     for node, other in pairs:
         waits_for[node].add(other)
-    gates: dict[int, list[int]] = defaultdict(list)
-    for action_id, job_id in connection.execute(_GATES, values):
-        gates[action_id].append(job_id)
     return Links(
         {node: sorted(others) for node, others in sorted(waits_for.items())},
-        {action_id: sorted(jobs) for action_id, jobs in sorted(gates.items())},
+        gates(connection, workflow_id),
     )
+
+
+def gates(connection: Connection, workflow_id: int) -> dict[int, list[int]]:
+    """Action id -> the jobs it is about."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for action_id, job_id in connection.execute(_GATES, {"workflow": workflow_id}):
+        found[action_id].append(job_id)
+    return {action_id: sorted(jobs) for action_id, jobs in sorted(found.items())}
 
 
 # ── new schedulers, requirements and actions ─────────────────────────────────

@@ -326,6 +326,10 @@ class SqlStore(Revising):
         now = self.clock.now()
         return self._change(lambda c: executions.end(c, execution_id, return_code, reason, now))
 
+    def gates(self, workflow_id: int) -> dict[int, list[int]]:
+        """The jobs that actions are about."""
+        return self._ask(lambda c: scheduling.gates(c, workflow_id))
+
     def supersede_action(self, action_id: int) -> bool:
         """An action does not fire any more."""
         now = self.clock.now()

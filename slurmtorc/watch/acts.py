@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from slurmtorc.errors import Conflict
-from slurmtorc.model import Decision, Job, JobStatus, WatchState
+from slurmtorc.model import ActionRun, ActionType, Decision, Job, JobStatus, WatchState
 from slurmtorc.rules.evidence import Standing
 from slurmtorc.rules.healing import Cause, Treatment
 from slurmtorc.rules.requesting import Options
@@ -57,6 +57,8 @@ class Ports:
     slurm: Slurm
     clock: Clock
     submitter: Submitter
+    deputy: Deputy | None = None
+    """Executes what is due when no worker is left; None in a simulation."""
     scripts: Scripts | None = None
     """Recovery scripts of jobs whose worker died; None in a simulation, where all succeed."""
     traces: Callable[[Workflow, ComputeNode, Job], Traces]
@@ -87,6 +89,23 @@ class Manner:
     hook: str | None = None
     """The user's own program, run before a recovery."""
     most_recoveries: int | None = None
+
+
+class Deputy(Protocol):
+    """Executes actions in place of workers that are gone."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any command runs."""
+
+    def step(self, workflow: Workflow, output_dir: str) -> bool:
+        """Do what is due; False once nothing is left to do."""
+
+    def poll(self) -> bool:
+        """Go on with what runs; whether anything has ended."""
+
+    def stop(self) -> None:
+        """End all commands."""
 
 
 class Actor:
@@ -123,6 +142,26 @@ class Actor:
     def ask_for_nodes(self, workflow: Workflow) -> None:
         """Execute pending actions here too: compute nodes may not be allowed to submit."""
         tell(self.ports.submitter.act(workflow, self.manner.output_dir))
+
+    def finishes(self, workflow: Workflow, seen: Sighting) -> Wait | None:
+        """All jobs are over; whether an action still runs, or is to: here, if no worker is left."""
+        store = self.ports.store
+        if not seen.workers:
+            deputy = self.ports.deputy
+            if deputy is None or not deputy.step(workflow, self.manner.output_dir):
+                return None
+            return Wait(rule="actions", reason="all jobs are over; actions are executed here")
+        running = store.rows(ActionRun, workflow_id=workflow.id, end_time=None).items
+        due = [
+            one
+            for one in store.pending_actions(workflow.id)
+            if one.action_type is ActionType.RUN_COMMANDS and not one.persistent
+        ]
+        if not running and not due:
+            return None
+        where = f"runs on {running[0].hostname}" if running else "is about to run"
+        number = running[0].action_id if running else due[0].id
+        return Wait(rule="actions", reason=f"all jobs are over; action {number} {where}")
 
     # ── the dead ─────────────────────────────────────────────────────────────
 

@@ -137,6 +137,8 @@ class Watch:
     def _step(self, now: float) -> float | None:
         scripts = self.ports.scripts
         ended = scripts is not None and scripts.poll()
+        if self.ports.deputy is not None:
+            ended = self.ports.deputy.poll() or ended
         if now >= self._next_look or self._anything_over() or ended:
             self._round(now)
         if len(self.ended) == len(self.cases):
@@ -148,8 +150,13 @@ class Watch:
         """Give all leases back: another watch may go on at once."""
         if self.ports.scripts is not None:
             self.ports.scripts.stop()
+        if self.ports.deputy is not None:
+            self.ports.deputy.stop()
         for number in self.cases:
             self.ports.store.leave_watch(number, self.ports.holder)
+
+    def _deputy_is_busy(self) -> bool:
+        return self.ports.deputy is not None and self.ports.deputy.busy
 
     # ── when to look ─────────────────────────────────────────────────────────
 
@@ -214,11 +221,12 @@ class Watch:
         seen = self._sighting(case, scene, memory)
         choice = self._choice(seen, passive=memory is None)
         if memory is not None and not self.conduct.dry_run:
+            choice = self._after_actions(case, seen, choice)
             choice = self._act(case, scene, seen, choice)
             acts += self.actor.told()
         if isinstance(choice, Stop):
             case.ended = choice
-        elif self.conduct.once or self.conduct.dry_run:
+        elif (self.conduct.once and not self._deputy_is_busy()) or self.conduct.dry_run:
             case.ended = DONE
         passive = memory is None
         self.show(View(case.workflow, seen, scene, choice, acts, passive, self._next_look))
@@ -246,6 +254,13 @@ class Watch:
             return choice
         holder = f"{seen.memory.hostname} (process {seen.memory.pid})"
         return Wait(rule="passive", reason=f"another watch is at work: {holder}")
+
+    def _after_actions(self, case: Case, seen: Sighting, choice: Choice) -> Choice:
+        """What follows the last job is done before anything else follows it."""
+        progress = seen.progress
+        if isinstance(choice, Wait) or not progress.is_complete or progress.is_canceled:
+            return choice
+        return self.actor.finishes(case.workflow, seen) or choice
 
     def _has_due(self, seen: Sighting) -> bool:
         """Whether an action has become due since nodes were last asked for."""

@@ -14,11 +14,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import Action, ActionRun, ActionType, ComputeNode, TriggerType
-from slurmtorc.ports import Order
+from slurmtorc.ports import Order, Page
 from slurmtorc.rules.endings import LAUNCH_FAILED, Stopped
 from slurmtorc.rules.triggers import OF_WORKERS
 from slurmtorc.worker.paths import action_log
@@ -85,11 +85,12 @@ class Acting:
     """The actions of one worker."""
 
     def __init__(
-        self, ports: Ports, around: Surroundings, node: ComputeNode, end_time: float | None
+        self, ports: Ports, around: Surroundings, me: ActionRun, end_time: float | None = None
     ) -> None:
+        """`me`: the worker and the host of every execution; no worker, where one stands in."""
         self._ports = ports
         self._around = around
-        self._node = node
+        self._me = me
         self._end = end_time
         self._running: dict[int, _Execution] = {}
         self._untold: list[_Outcome] = []
@@ -114,24 +115,26 @@ class Acting:
         if self.busy:
             return
         if self._known is None:
-            self._known = self._learned()
+            self.learn()
         waits = bool(self._known) and (
             self._take_next(_BEGIN) or self._is_started_elsewhere(now) or self._take_next(_START)
         )
         self.is_open = not waits
 
-    def _learned(self) -> dict[int, Action]:
-        found = self._ports.store.rows(
-            Action, workflow_id=self._workflow.id, action_type=ActionType.RUN_COMMANDS
-        )
-        return {action.id: action for action in found.items}
+    def learn(self) -> None:
+        """Ask which actions there are; most workflows have none, and cost no question more."""
+        where = {"workflow_id": self._workflow.id, "action_type": ActionType.RUN_COMMANDS}
+        found = self._ports.store.rows(Action, Page(limit=1_000_000), **where)
+        self._known = {action.id: action for action in found.items}
 
     def look(self) -> None:
         """While jobs run: take what is due."""
         if not self._known:
             return
         due = self._due(_AMID)
-        first = self._node.id % max(1, len(due))  # not all workers begin with the same
+        first = (self._me.compute_node_id or 0) % max(
+            1, len(due)
+        )  # not all workers begin with the same
         for action in due[first:] + due[:first]:
             if len(self._running) >= AT_ONCE:
                 return
@@ -149,7 +152,8 @@ class Acting:
 
     def _due(self, triggers: Collection[TriggerType]) -> list[Action]:
         known = self._known or {}
-        pending = self._ports.store.pending_actions(self._workflow.id, self._node.id)
+        me = self._me.compute_node_id
+        pending = self._ports.store.pending_actions(self._workflow.id, me)
         return [one for one in pending if one.id in known and one.trigger_type in triggers]
 
     def _take_next(self, triggers: Collection[TriggerType]) -> bool:
@@ -200,14 +204,9 @@ class Acting:
             self._workflow.id,
             action.id,
             self._workflow.run_id,
-            self._node.id,
+            self._me.compute_node_id or 0,
         )
-        by = ActionRun(
-            action_id=action.id,
-            compute_node_id=self._node.id,
-            hostname=self._node.hostname,
-            log_path=path,
-        )
+        by = replace(self._me, action_id=action.id, log_path=path)
         run = self._ports.store.claim_action(action.id, by)
         if run is None:
             return False
@@ -260,7 +259,7 @@ class Acting:
         """Take note of commands that have ended; the ends of everything else."""
         others = []
         for exit_ in exits:
-            if is_action(exit_.key):
+            if exit_.key in self._running:
                 self._ended(self._running[exit_.key], exit_)
             else:
                 others.append(exit_)

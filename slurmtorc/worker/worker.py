@@ -15,6 +15,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import StoreUnavailable, TorcError
+from slurmtorc.model import ActionRun
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
 from slurmtorc.worker.actions import Acting, is_action
@@ -83,7 +84,7 @@ class Worker:
             hide_gpus=bool(station.gpus),
             end_time=conduct.end_time,
         )
-        self._acting = Acting(ports, around, station.node, conduct.end_time)
+        self._acting = Acting(ports, around, _executor(station), conduct.end_time)
         self._canceled = False
         self._stamp: object = None
         self._interrupts = 0
@@ -414,3 +415,9 @@ class Worker:
         unknown = set(self.ports.store.held(self.station.node.id)) - mine
         if unknown:
             self.ports.store.give_up(self.station.node.id, sorted(unknown))
+
+
+def _executor(station: Station) -> ActionRun:
+    """Who executes actions on this worker."""
+    node = station.node
+    return ActionRun(action_id=0, compute_node_id=node.id, hostname=node.hostname)

@@ -38,3 +38,19 @@ def test_the_table(
     assert isinstance(decision, Stay if stays else Leave)
     assert reason in decision.reason
     assert getattr(decision, "stuck", False) is stuck
+
+
+@pytest.mark.parametrize(
+    ("outlook", "idle_s", "stays"),
+    [
+        (an_outlook(S.RUNNING), 0, True),
+        (an_outlook(S.RUNNING, S.BLOCKED), 999, True),
+        (an_outlook(S.READY), 999, True),
+        (an_outlook(), 0, False),
+    ],
+)
+def test_a_worker_stays_while_it_executes_an_action_unless_all_is_over(
+    outlook: Outlook, idle_s: float, stays: bool
+) -> None:
+    decision = decide(outlook, idle_s=idle_s, idle_limit_s=90, acts=True)
+    assert isinstance(decision, Stay if stays else Leave)

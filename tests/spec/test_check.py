@@ -213,25 +213,6 @@ UNUSED: list[tuple[dict[str, Any], list[str]]] = [
             "slurm_schedulers[0].serialize_allocations",
         ],
     ),
-    (
-        {
-            "slurm_schedulers": [{"name": "s", "account": "a"}],
-            "actions": [
-                {"trigger_type": "on_workflow_start", "action_type": "schedule_nodes",
-                 "scheduler": "s", "start_one_worker_per_node": True, "persistent": True},
-                {"trigger_type": "on_workflow_start", "action_type": "run_commands",
-                 "commands": ["x"]},
-                {"trigger_type": "on_worker_start", "action_type": "schedule_nodes",
-                 "scheduler": "s"},
-            ],
-        },
-        [
-            "actions[0].persistent",
-            "actions[0].start_one_worker_per_node",
-            "actions[1] (on_workflow_start: run_commands)",
-            "actions[2] (on_worker_start: schedule_nodes)",
-        ],
-    ),
 ]  # fmt: skip
 
 

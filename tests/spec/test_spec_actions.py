@@ -26,6 +26,14 @@ ACTIONS: list[tuple[dict[str, Any], list[str]]] = [
     (action(**NODES, scheduler_type="slurm", num_allocations=2, max_parallel_jobs=4), []),
     (action(**RUN, **READY, jobs=["report"], job_name_regexes=["^train"]), []),
     (action(**RUN, trigger_type="on_worker_start", persistent=True), []),
+    (action(**NODES, trigger_type="on_worker_start", persistent=False), []),
+    (
+        action(**NODES, trigger_type="on_worker_complete"),
+        [
+            ("warning: actions[0]: every worker asks for nodes (on_worker_complete), whose workers "
+            "ask for more; write `persistent: false` to ask once")
+        ],
+    ),
     (
         action(**NODES | {"scheduler": "x"}),
         ["actions[0].scheduler: there is no scheduler 'x'; known: s"],
@@ -153,6 +161,23 @@ def test_an_action_reaches_the_draft_under_the_names_of_today() -> None:
             commands=("echo",),
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "written", "persistent"),
+    [
+        ("on_worker_start", {}, True),
+        ("on_worker_complete", {}, True),
+        ("on_worker_start", {"persistent": False}, False),
+        ("on_workflow_start", {}, False),
+        ("on_workflow_complete", {"persistent": True}, True),
+    ],
+)
+def test_what_is_about_workers_is_persistent_unless_it_says_otherwise(
+    trigger: str, written: dict[str, Any], persistent: bool
+) -> None:
+    found = draft({"jobs": JOBS, "actions": [action(**RUN, **written, trigger_type=trigger)]})
+    assert found.actions[0].persistent is persistent
 
 
 def literals(annotation: object) -> set[str]:
