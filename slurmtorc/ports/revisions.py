@@ -35,6 +35,12 @@ class Revisions(Protocol):
         All other jobs keep their status.
         """
 
+    def classify(self, workflow_id: int, job_ids: Collection[int], *, retry: bool) -> list[int]:
+        """Decide about failures that were set aside; the ids of those that were.
+
+        Pending_failed -> ready as the next attempt, or -> failed with all that follows from it.
+        """
+
     def reset_jobs(
         self, workflow_id: int, job_ids: Collection[int], *, force: bool = False
     ) -> list[int]:

@@ -137,12 +137,6 @@ class Store(Revisions, Protocol):
     def held(self, compute_node_id: int) -> list[int]:
         """The ids of the jobs this worker holds, pending or running."""
 
-    def classify(self, workflow_id: int, job_ids: Collection[int], *, retry: bool) -> list[int]:
-        """Decide about failures that were set aside; the ids of those that were.
-
-        Pending_failed -> ready as the next attempt, or -> failed with all that follows from it.
-        """
-
     # workers
 
     def register(self, node: ComputeNode) -> ComputeNode:

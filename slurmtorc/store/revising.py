@@ -46,6 +46,11 @@ class Revising:
             lambda c: rerunning.rerun(c, workflow_id, job_ids, now, after_run=after_run, **how)
         )
 
+    def classify(self, workflow_id: int, job_ids: Collection[int], *, retry: bool) -> list[int]:
+        """Decide about failures that were set aside."""
+        now = self.clock.now()
+        return self._change(lambda c: resets.classify(c, workflow_id, job_ids, now, retry=retry))
+
     def reset_jobs(
         self, workflow_id: int, job_ids: Collection[int], *, force: bool = False
     ) -> list[int]:

@@ -25,7 +25,6 @@ from slurmtorc.store import (
     migrate,
     records,
     relations,
-    resets,
     scheduling,
     stats,
     watching,
@@ -241,11 +240,6 @@ class SqlStore(Revising):
     def held(self, compute_node_id: int) -> list[int]:
         """What a worker holds."""
         return self._ask(lambda c: jobs.held(c, compute_node_id))
-
-    def classify(self, workflow_id: int, job_ids: Collection[int], *, retry: bool) -> list[int]:
-        """Decide about failures that were set aside."""
-        now = self.clock.now()
-        return self._change(lambda c: resets.classify(c, workflow_id, job_ids, now, retry=retry))
 
     # ── workers ──────────────────────────────────────────────────────────────
 

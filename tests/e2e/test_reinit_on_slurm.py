@@ -1,4 +1,4 @@
-"""Later runs on a real Slurm: no second allocation, and no command twice, for what happened once."""
+"""Later runs on a real Slurm: what happened once asks for no nodes, and runs no command, twice."""
 
 from __future__ import annotations
 
@@ -102,14 +102,12 @@ def test_a_subset_asks_for_no_second_allocation_and_repeats_no_command(
     assert runs == [("gate_job", 1), ("work_job", 1), ("work_job", 2)]
 
 
-def test_a_gate_that_runs_again_asks_for_its_allocation_again(
-    gated: Torc, store: SqlStore
-) -> None:
+def test_a_gate_that_runs_again_asks_for_its_allocation_again(gated: Torc, store: SqlStore) -> None:
     gated("jobs", "reset-status", "1", "--reinit")
     assert store.pending_actions(1) == []
     gated("run", "1")
     assert words(store) == {"gate_job": "completed", "work_job": "completed"}
     assert sorted(log(gated)) == ["archived", "gate", "work"]
-    asked = [action for action in store.pending_actions(1)]
+    asked = store.pending_actions(1)
     fired = store.rows(Allocation, workflow_id=1).total_count > 2
     assert asked or fired
