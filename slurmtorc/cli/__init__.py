@@ -37,6 +37,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "jobs": ("jobs:jobs", "List and inspect jobs; read their output."),
     "actions": ("actions:actions", "What a workflow does by itself, and what became of it."),
     "results": ("records:results", "What every attempt came to."),
+    "files": ("data:files", "The files that jobs read and write."),
+    "user-data": ("data:user_data", "The values that jobs read and write through the store."),
     "allocations": ("records:allocations", "The Slurm jobs that host workers."),
     "explain": ("explain:explain", "Why a job is not running, or what a workflow still needs."),
     "logs": ("logs:logs", "Look for known trouble in log files, and pack them."),

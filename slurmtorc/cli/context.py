@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from slurmtorc.ports import Store
     from slurmtorc.settings import Settings
@@ -135,7 +135,12 @@ class TorcCommand(click.Command):
 
 
 class TorcGroup(click.Group):
-    """A group of such commands."""
+    """A group of such commands; some have a second name, which no list shows."""
 
     command_class = TorcCommand
     group_class = type
+    aliases: Mapping[str, str] = {}
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """By its name, or by its second one."""
+        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from slurmtorc.cli.context import ID, State, TorcGroup, paged, pass_state
+from slurmtorc.cli.job_changes import delete, disable, enable, reset_jobs, update
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import classify
 from slurmtorc.cli.spawning import spawn
@@ -85,16 +86,20 @@ def get(state: State, job_id: int) -> None:
     help="Standard output (the default).",
 )
 @click.option("-a", "--attempt", type=click.IntRange(min=1), help="An attempt; else the last.")
+@click.option("-r", "--run-id", type=ID, help="A run; else the last in which it ran.")
 @click.option("--path", is_flag=True, help="Print where the file is instead of what is in it.")
 @pass_state
-def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool) -> None:
+def logs(
+    state: State, job_id: int, which: str, attempt: int | None, run_id: int | None, path: bool
+) -> None:
     """Print what a job wrote, or has written so far if it runs.
 
-    Of its last attempt, unless you name another.
+    Of its last attempt in its last run, unless you name others.
 
     Example: torc jobs logs 42 --stderr
     """
-    attempt, stdio = _running(state, job_id, attempt) or _ended(state, job_id, attempt)
+    found = _running(state, job_id, attempt, run_id) or _ended(state, job_id, attempt, run_id)
+    attempt, stdio = found
     file = stdio.stdout if which == "stdout" else stdio.stderr
     if file is None:
         raise NotFound(f"attempt {attempt} of job {job_id} kept no {which}")
@@ -109,7 +114,7 @@ def logs(state: State, job_id: int, which: str, attempt: int | None, path: bool)
         copy(Path(file))
 
 
-def _ended(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio]:
+def _ended(state: State, job_id: int, attempt: int | None, run_id: int | None) -> tuple[int, Stdio]:
     """An attempt with a result, the last one if none is named, and where it wrote.
 
     One that ended after its job had been canceled, or given to another worker, counts too.
@@ -118,17 +123,21 @@ def _ended(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio]:
     from slurmtorc.ports import Page
     from slurmtorc.worker.paths import Stdio
 
-    where = {} if attempt is None else {"attempt_id": attempt}
+    given = {"attempt_id": attempt, "run_id": run_id}
+    where = {name: value for name, value in given.items() if value is not None}
     last = Page(limit=1, reverse_sort=True)
     found = state.store.rows(Result, last, job_id=job_id, **where).items
     if not found:
         job = state.store.get(Job, job_id)
         which = "no attempt" if attempt is None else f"no attempt {attempt}"
+        which += "" if run_id is None else f" of run {run_id}"
         raise NotFound(f"{which} of job {job_id} has ended; it is {job.status.word}")
     return found[0].attempt_id, Stdio(found[0].stdout_path, found[0].stderr_path)
 
 
-def _running(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio] | None:
+def _running(
+    state: State, job_id: int, attempt: int | None, run_id: int | None
+) -> tuple[int, Stdio] | None:
     """The attempt that runs now, and where its worker lets it write."""
     from slurmtorc.model import ComputeNode, Job, Workflow
     from slurmtorc.worker.paths import attempt_stem, stdio, stdio_mode
@@ -137,6 +146,8 @@ def _running(state: State, job_id: int, attempt: int | None) -> tuple[int, Stdio
     if job.status is not JobStatus.RUNNING or attempt not in {None, job.attempt_id}:
         return None
     workflow = state.store.get(Workflow, job.workflow_id)
+    if run_id not in {None, workflow.run_id}:
+        return None
     node = state.store.get(ComputeNode, job.compute_node_id or 0)
     stem = attempt_stem(workflow.id, job.id, workflow.run_id, job.attempt_id)
     mode = stdio_mode(job.stdio, workflow.execution_config)
@@ -165,5 +176,5 @@ def copy(path: Path) -> None:
         raise Conflict(f"{path} cannot be read: {error.strerror}") from error
 
 
-jobs.add_command(classify)
-jobs.add_command(spawn)
+for command in (classify, delete, disable, enable, reset_jobs, spawn, update):
+    jobs.add_command(command)

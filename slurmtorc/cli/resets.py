@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, jobs_of
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json, emit_table, note
@@ -15,7 +15,7 @@ from slurmtorc.errors import Conflict, UsageError
 from slurmtorc.model import UNSUCCESSFUL, JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from slurmtorc.model import Job
     from slurmtorc.ports import Store
@@ -56,7 +56,7 @@ def classify(
     for each in workflows:
         count = len(moved[each])
         did = f"{'is' if count == 1 else 'are'} tried again" if decision == "retry" else "failed"
-        click.echo(f"Workflow {each}: {_jobs(count)} {did}")
+        click.echo(f"Workflow {each}: {jobs_of(count)} {did}")
         if decision == "retry":
             note(f"Run them, unless a worker is there: torc run {each}")
     if not moved:
@@ -103,10 +103,6 @@ def _decide(store: Store, jobs: Sequence[Job], *, retry: bool) -> dict[int, list
     return moved
 
 
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
-
-
 # ── reset ────────────────────────────────────────────────────────────────────
 
 
@@ -118,14 +114,20 @@ def _jobs(count: int) -> str:
     help="Only jobs that are failed, canceled, terminated or pending_failed.",
 )
 @click.option("-r", "--reinitialize", is_flag=True, help="Begin a new run at once.")
-@click.option("--dry-run", is_flag=True, help="Show which jobs, and change nothing.")
-@click.option("--no-prompts", is_flag=True, help="Do not ask.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Although workers live; with --reinitialize those that run nothing are sent away.",
+)
+@DRY_RUN
+@NO_PROMPTS
 @pass_state
 def reset_status(
     state: State,
     workflow_id: int,
     failed_only: bool,
     reinitialize: bool,
+    force: bool,
     dry_run: bool,
     no_prompts: bool,
 ) -> None:
@@ -137,12 +139,40 @@ def reset_status(
     Example: torc workflows reset-status 7 --failed-only
     """
     jobs = _resettable(state.store, workflow_id, failed_only=failed_only)
+    carry_out_reset(
+        state,
+        workflow_id,
+        jobs,
+        reinitialize=reinitialize,
+        force=force,
+        dry_run=dry_run,
+        no_prompts=no_prompts,
+        more={"failed_only": failed_only},
+    )
+
+
+def carry_out_reset(
+    state: State,
+    workflow_id: int,
+    jobs: list[Job],
+    *,
+    reinitialize: bool,
+    force: bool,
+    dry_run: bool,
+    no_prompts: bool,
+    more: Mapping[str, Any] | None = None,
+) -> None:
+    """Reset chosen jobs, or show which; and begin the run, if that is wanted."""
+    if dry_run and reinitialize:
+        _show_run(state, workflow_id, jobs)
+        return
     if not dry_run:
-        if not _agreed(workflow_id, jobs, no_prompts=no_prompts):
+        question = f"Reset {jobs_of(len(jobs))} of workflow {workflow_id}?"
+        if jobs and not agreed(state, question, no_prompts=no_prompts):
             return
-        jobs = _reset(state.store, workflow_id, jobs, begin_anew=reinitialize)
+        jobs = _reset(state.store, workflow_id, jobs, begin_anew=reinitialize, force=force)
     if state.as_json:
-        emit_json(_as_json(workflow_id, jobs, failed_only=failed_only, dry_run=dry_run))
+        emit_json(_as_json(workflow_id, jobs, dry_run=dry_run) | dict(more or {}))
         return
     if dry_run:
         rows = ((job.id, job.name, job.status.word, job.attempt_id) for job in jobs)
@@ -150,9 +180,17 @@ def reset_status(
         empty = f"No job of workflow {workflow_id} would be reset."
         emit_table(f"Would be reset in workflow {workflow_id}", columns, rows, empty=empty)
         return
-    click.echo(f"Reset {_jobs(len(jobs))} of workflow {workflow_id}")
+    click.echo(f"Reset {jobs_of(len(jobs))} of workflow {workflow_id}")
     if jobs and not reinitialize:
         note(f"Begin them again with: torc run {workflow_id}")
+
+
+def _show_run(state: State, workflow_id: int, jobs: Sequence[Job]) -> None:
+    from slurmtorc.cli.replan import as_json, show
+    from slurmtorc.schedule.reinit import plan_reinit
+
+    plan = plan_reinit(state.store, workflow_id, reset=[job.id for job in jobs])
+    emit_json(as_json(plan) | {"dry_run": True}) if state.as_json else show(plan)
 
 
 def _resettable(store: Store, workflow_id: int, *, failed_only: bool) -> list[Job]:
@@ -164,30 +202,31 @@ def _resettable(store: Store, workflow_id: int, *, failed_only: bool) -> list[Jo
     return list(every(store, Job, workflow_id=workflow_id, status=which))
 
 
-def _agreed(workflow_id: int, jobs: Sequence[Job], *, no_prompts: bool) -> bool:
-    if no_prompts or not jobs or not sys.stdin.isatty():
-        return True
-    return click.confirm(f"Reset {_jobs(len(jobs))} of workflow {workflow_id}?", err=True)
-
-
-def _reset(store: Store, workflow_id: int, jobs: Sequence[Job], *, begin_anew: bool) -> list[Job]:
+def _reset(
+    store: Store, workflow_id: int, jobs: Sequence[Job], *, begin_anew: bool, force: bool
+) -> list[Job]:
+    """Reset them, or begin the run in which they run again; those that were not reset before."""
     from slurmtorc.model import Workflow
     from slurmtorc.schedule.begin import begin
+    from slurmtorc.schedule.reinit import begin_again, plan_reinit
 
-    last = store.get(Workflow, workflow_id).run_id
-    done = set(store.reset_jobs(workflow_id, [job.id for job in jobs]))
-    if begin_anew and JobStatus.UNINITIALIZED in store.outlook(workflow_id).present:
-        begin(store, workflow_id, after_run=last)
+    ids = [job.id for job in jobs]
+    begun = store.get(Workflow, workflow_id).run_id
+    if begin_anew and begun:
+        plan = plan_reinit(store, workflow_id, reset=ids)
+        if plan.is_needed:
+            begin_again(store, plan, force=force)
+        return list(jobs)
+    done = set(store.reset_jobs(workflow_id, ids, force=force))
+    if begin_anew:
+        begin(store, workflow_id)
     return [job for job in jobs if job.id in done]
 
 
-def _as_json(
-    workflow_id: int, jobs: Sequence[Job], *, failed_only: bool, dry_run: bool
-) -> dict[str, Any]:
+def _as_json(workflow_id: int, jobs: Sequence[Job], *, dry_run: bool) -> dict[str, Any]:
     return {
         "workflow_id": workflow_id,
         "status": "success",
-        "failed_only": failed_only,
         "dry_run": dry_run,
         "updated_count": 0 if dry_run else len(jobs),
         "jobs": [{"id": job.id, "name": job.name, "was": job.status.word} for job in jobs],

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, perhaps
 from slurmtorc.cli.check_resources import check_resources
 from slurmtorc.cli.context import ID, State, TorcCommand, TorcGroup, paged, pass_state
+from slurmtorc.cli.porting import export, import_
 from slurmtorc.cli.prune import prune
+from slurmtorc.cli.reinit import initialize, reinit, restart
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import reset_status
 from slurmtorc.cli.sync import sync_status
+from slurmtorc.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from slurmtorc.model import Workflow
     from slurmtorc.ports import Page
 
@@ -90,7 +96,13 @@ def cancel(state: State, workflow_id: int) -> None:
 # ── torc workflows … ─────────────────────────────────────────────────────────
 
 
-@click.group("workflows", cls=TorcGroup)
+class _Workflows(TorcGroup):
+    """With torc's second names."""
+
+    aliases = {"init": "initialize", "reinitialize": "reinit"}  # noqa: RUF012  never changed
+
+
+@click.group("workflows", cls=_Workflows)
 def workflows() -> None:
     """List, inspect, cancel and delete workflows."""
 
@@ -98,9 +110,18 @@ def workflows() -> None:
 @workflows.command("list")
 @click.option("-u", "--user", help="Workflows of this user only.")
 @click.option("--all-users", is_flag=True, help="Workflows of all users.")
+@click.option("--include-archived", is_flag=True, help="Those in the archive too.")
+@click.option("--archived-only", is_flag=True, help="Only those in the archive.")
 @paged
 @pass_state
-def list_(state: State, user: str | None, all_users: bool, page: Page) -> None:
+def list_(
+    state: State,
+    user: str | None,
+    all_users: bool,
+    include_archived: bool,
+    archived_only: bool,
+    page: Page,
+) -> None:
     """List workflows: yours, unless you say otherwise.
 
     Example: torc workflows list --all-users -f json
@@ -108,8 +129,12 @@ def list_(state: State, user: str | None, all_users: bool, page: Page) -> None:
     from slurmtorc.cli.run import caller
     from slurmtorc.model import Workflow
 
-    where = {} if all_users else {"user": user or caller()}
-    rows = state.store.rows(Workflow, page, is_archived=False, **where)
+    if include_archived and archived_only:
+        raise UsageError("--include-archived and --archived-only exclude each other; give one")
+    where: dict[str, Any] = {} if all_users else {"user": user or caller()}
+    if not include_archived:
+        where["is_archived"] = archived_only
+    rows = state.store.rows(Workflow, page, **where)
     emit_rows(rows, _LISTING, as_json=state.as_json)
 
 
@@ -188,10 +213,72 @@ def delete(state: State, workflow_ids: tuple[int, ...], no_prompts: bool) -> int
     return 0
 
 
-workflows.add_command(check_resources)
-workflows.add_command(create)
-workflows.add_command(reset_status)
-workflows.add_command(cancel)
-workflows.add_command(prune)
-workflows.add_command(status)
-workflows.add_command(sync_status)
+@workflows.command("archive")
+@click.argument("archived", metavar="true|false", type=bool)
+@click.argument("workflow_ids", type=ID, nargs=-1, required=True)
+@DRY_RUN
+@NO_PROMPTS
+@pass_state
+def archive(
+    state: State,
+    archived: bool,
+    workflow_ids: tuple[int, ...],
+    dry_run: bool,
+    no_prompts: bool,
+) -> None:
+    """Put workflows into the archive (true), or take them out (false): all, or none.
+
+    What is in the archive is kept and not listed, and nothing in it can run. Refused while workers
+    or allocations of it live.
+
+    Example: torc workflows archive true 7 8
+    """
+    _archive(state, workflow_ids, archived=archived, dry_run=dry_run, no_prompts=no_prompts)
+
+
+@workflows.command("unarchive")
+@click.argument("workflow_ids", type=ID, nargs=-1, required=True)
+@DRY_RUN
+@NO_PROMPTS
+@pass_state
+def unarchive(state: State, workflow_ids: tuple[int, ...], dry_run: bool, no_prompts: bool) -> None:
+    """Take workflows out of the archive: as `archive false`.
+
+    Example: torc workflows unarchive 7
+    """
+    _archive(state, workflow_ids, archived=False, dry_run=dry_run, no_prompts=no_prompts)
+
+
+def _archive(
+    state: State, workflow_ids: Sequence[int], *, archived: bool, dry_run: bool, no_prompts: bool
+) -> None:
+    listed = ", ".join(map(str, workflow_ids))
+    verb = "Archive" if archived else "Unarchive"
+    if not dry_run and not agreed(state, f"{verb} workflows {listed}?", no_prompts=no_prompts):
+        return
+    with perhaps(state.store, dry_run=dry_run):
+        for workflow_id in workflow_ids:
+            state.store.archive(workflow_id, archived=archived)
+    if state.as_json:
+        told = {"is_archived": archived, "dry_run": dry_run}
+        emit_json([{"id": workflow_id} | told for workflow_id in workflow_ids])
+    else:
+        click.echo(f"{'Would be: ' if dry_run else ''}{verb.lower()}d workflows {listed}")
+
+
+COMMANDS = (
+    cancel,
+    check_resources,
+    create,
+    export,
+    import_,
+    initialize,
+    prune,
+    reinit,
+    reset_status,
+    restart,
+    status,
+    sync_status,
+)
+for command in COMMANDS:
+    workflows.add_command(command)

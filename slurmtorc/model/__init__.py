@@ -7,6 +7,7 @@ store's column names and, where torc has the field, torc's.
 
 from __future__ import annotations
 
+from slurmtorc.model.changes import JobChange
 from slurmtorc.model.clusters import (
     AccountingEntry,
     Habits,
@@ -49,6 +50,7 @@ from slurmtorc.model.running import (
     Outlook,
     Progress,
     Report,
+    Standing,
 )
 from slurmtorc.model.spawning import Spawned, SpawnJob
 from slurmtorc.model.words import (
@@ -92,6 +94,7 @@ __all__ = [
     "File",
     "Habits",
     "Job",
+    "JobChange",
     "JobStatus",
     "Links",
     "Outlook",
@@ -107,6 +110,7 @@ __all__ = [
     "SlurmStats",
     "SpawnJob",
     "Spawned",
+    "Standing",
     "StdioMode",
     "StepEntry",
     "TriggerType",

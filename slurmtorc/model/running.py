@@ -159,3 +159,13 @@ class ExecutionConfig:
     def by_steps(self, *, in_slurm: bool) -> bool:
         """Whether each job is a step of its allocation; `auto` asks where the worker is."""
         return self.mode == "slurm" or (self.mode == "auto" and in_slurm)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the beginning of a run has to know of a job."""
+
+    name: str
+    status: JobStatus
+    cancels: bool = True
+    """Whether it is canceled when something it waits for fails."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from slurmtorc.ports.revisions import Revisions
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
@@ -61,7 +63,7 @@ class Rows(Generic[R]):
         return self.offset + len(self.items) < self.total_count
 
 
-class Store(Protocol):
+class Store(Revisions, Protocol):
     """The state: verbs (each one transaction, whatever the number of jobs) and questions.
 
     Every verb raises StoreUnavailable when the database does not answer, NotFound for an
@@ -136,19 +138,6 @@ class Store(Protocol):
 
     def held(self, compute_node_id: int) -> list[int]:
         """The ids of the jobs this worker holds, pending or running."""
-
-    def classify(self, workflow_id: int, job_ids: Collection[int], *, retry: bool) -> list[int]:
-        """Decide about failures that were set aside; the ids of those that were.
-
-        Pending_failed -> ready as the next attempt, or -> failed with all that follows from it.
-        """
-
-    def reset_jobs(self, workflow_id: int, job_ids: Collection[int]) -> list[int]:
-        """Exactly these jobs become uninitialized, at the attempt they had; the ids changed.
-
-        Refused while jobs of the workflow are pending or running. What waits for them waits
-        again; they run once a new run begins.
-        """
 
     def spawn(
         self, caller_job_id: int, lineage: str | None, jobs: Sequence[SpawnJob], state: Any = None
@@ -255,12 +244,6 @@ class Store(Protocol):
 
     def add_action(self, action: Action, job_ids: Sequence[int]) -> Action:
         """Record an on_jobs_ready action of these jobs, and count those that are ready."""
-
-    def rerun(self, workflow_id: int, job_ids: Collection[int]) -> int:
-        """Begin a new run of exactly these jobs, and of what is blocked behind them; its id.
-
-        Refused while jobs are pending or running. All others keep their status.
-        """
 
     # watches
 

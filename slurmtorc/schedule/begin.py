@@ -11,17 +11,14 @@ from typing import TYPE_CHECKING
 from slurmtorc.errors import Conflict, Fault, SpecError
 from slurmtorc.model import Workflow
 from slurmtorc.rules.packing import misfits
+from slurmtorc.schedule.looking import REMEDY, contents, modified, refuse_missing
+from slurmtorc.schedule.reinit import begin_again, plan_reinit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slurmtorc.model import Capacity, Draft
     from slurmtorc.ports import Store
-
-SHOWN = 5
-"""How many of many missing things an error names."""
-
-_REMEDY = "make it, or let a job write it, or begin without it by --ignore-missing-data"
 
 
 def refuse_missing_inputs(draft: Draft, directory: str, source: str) -> None:
@@ -33,7 +30,7 @@ def refuse_missing_inputs(draft: Draft, directory: str, source: str) -> None:
         file = draft.files[index]
         if modified(directory, file.path) is None:
             what = f"file {file.name!r} does not exist: {file.path}"
-            faults.append(Fault(what, ("files",), _REMEDY))
+            faults.append(Fault(what, ("files",), REMEDY))
     for index in _only_read(
         [job.input_user_data for job in draft.jobs], [job.output_user_data for job in draft.jobs]
     ):
@@ -68,26 +65,42 @@ def refuse_misfits(draft: Draft, whole: Capacity, source: str, where: str) -> No
 
 
 def begin(
-    store: Store, workflow_id: int, *, ignore_missing: bool = False, after_run: int = 0
+    store: Store,
+    workflow_id: int,
+    *,
+    ignore_missing: bool = False,
+    after_run: int = 0,
+    by_contents: bool = False,
 ) -> Workflow:
     """Start the run that follows `after_run`; the workflow as it is then.
 
     If somebody else has begun it meanwhile, that is the run.
     """
     workflow = store.get(Workflow, workflow_id)
+    if workflow.run_id != after_run:
+        return workflow
+    if after_run:
+        return _next(store, workflow, ignore_missing=ignore_missing)
     directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
     files = {file: modified(directory, file.path) for file in store.required_files(workflow_id)}
     missing = [file.path for file, time in files.items() if time is None]
-    if missing and not ignore_missing:
-        what = f"files that jobs read do not exist in {directory}: {_listed(missing)}"
-        raise Conflict(f"workflow {workflow_id} cannot begin: {what}; {_REMEDY}")
-    empty = [data.name for data in store.missing_user_data(workflow_id)]
-    if empty:
-        what = f"user data has no value, and no job writes it: {_listed(empty)}"
-        raise Conflict(f"workflow {workflow_id} cannot begin: {what}")
+    refuse_missing(store, workflow, [] if ignore_missing else missing)
+    read = {file.id: contents(directory, file.path) for file in files} if by_contents else {}
     store.note_files({file.id: time for file, time in files.items()})
+    store.note_contents(read)
     store.initialize(workflow_id, after_run=after_run)
     return store.get(Workflow, workflow_id)
+
+
+def _next(store: Store, workflow: Workflow, *, ignore_missing: bool) -> Workflow:
+    """A later run, or the one that somebody else began meanwhile."""
+    try:
+        return begin_again(store, plan_reinit(store, workflow.id), ignore_missing=ignore_missing)
+    except Conflict:
+        now = store.get(Workflow, workflow.id)
+        if now.run_id == workflow.run_id:
+            raise
+        return now
 
 
 def make_folder(path: str) -> None:
@@ -99,16 +112,3 @@ def make_folder(path: str) -> None:
     except OSError as error:
         message = f"the output folder {path} cannot be made: {error.strerror}"
         raise Conflict(f"{message}; name another with --output-dir") from error
-
-
-def modified(directory: str, path: str) -> float | None:
-    """When a file was changed last; None if it does not exist. Relative to `directory`."""
-    try:
-        return os.stat(os.path.join(directory, path)).st_mtime  # noqa: PTH116, PTH118
-    except OSError:
-        return None
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

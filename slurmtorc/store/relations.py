@@ -31,6 +31,10 @@ _WAITS_FOR = (
 )
 _NOTE = update(t.file).where(t.file.c.id == bindparam("file")).values(st_mtime=bindparam("mtime"))
 
+_NOTE_CONTENTS = (
+    update(t.file).where(t.file.c.id == bindparam("file")).values(content_hash=bindparam("hash"))
+)
+
 
 def dependencies(connection: Connection, job_ids: Collection[int]) -> dict[int, list[int]]:
     """Of each job, the ids of the jobs it waits for; barriers are seen through."""
@@ -72,6 +76,13 @@ def note_files(connection: Connection, times: Mapping[int, float | None]) -> Non
     rows = [{"file": file_id, "mtime": mtime} for file_id, mtime in times.items()]
     if rows:
         connection.execute(_NOTE, rows)
+
+
+def note_contents(connection: Connection, hashes: Mapping[int, str | None]) -> None:
+    """Store what was read of files' contents."""
+    rows = [{"file": file_id, "hash": contents} for file_id, contents in hashes.items()]
+    if rows:
+        connection.execute(_NOTE_CONTENTS, rows)
 
 
 def spec(connection: Connection, workflow_id: int) -> str | None:

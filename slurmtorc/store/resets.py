@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, update
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import JobStatus
 from slurmtorc.rules.status import JobEvent, sources, target
-from slurmtorc.store import actions, events, jobs, rerunning, unblocking, workflows
+from slurmtorc.store import actions, events, jobs, present, rerunning, unblocking, workflows
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from typing import TypeAlias
 
-    from sqlalchemy import Connection, Row, RowMapping
+    from sqlalchemy import Connection, Row
 
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
@@ -52,7 +52,7 @@ def classify(
 ) -> list[int]:
     """Jobs that were set aside get their next attempt, or fail; the ids of those that were."""
     row = workflows.locked(connection, workflow_id)
-    _refuse_archived(row)
+    present.refuse_archived(row)
     if retry and row["is_canceled"]:
         message = f"workflow {workflow_id} was canceled, so nothing in it is tried again"
         raise Conflict(f"{message}; classify its jobs as fail, or reset them")
@@ -85,9 +85,6 @@ def _settle(connection: Connection, workflow_id: int, moved: Sequence[AnyRow], n
 
 # ── reset ────────────────────────────────────────────────────────────────────
 
-_HELD = select(func.count()).where(
-    _OF_WORKFLOW, t.has_status(t.job, JobStatus.PENDING, JobStatus.RUNNING)
-)
 _RESET = (
     update(t.job)
     .where(_OF_WORKFLOW, among(_J.id), t.has_status(t.job, *sources(JobEvent.RESET)))
@@ -97,28 +94,28 @@ _RESET = (
 
 
 def reset(
-    connection: Connection, workflow_id: int, job_ids: Collection[int], now: float
+    connection: Connection,
+    workflow_id: int,
+    job_ids: Collection[int],
+    now: float,
+    *,
+    force: bool = False,
 ) -> list[int]:
     """These jobs, and no others, begin anew with the next run; the ids of those that were not.
 
-    The number of the attempt stays. What waits for them waits again.
+    The number of the attempt stays. What waits for them waits again. With `force` also while
+    workers live, which cannot take these jobs; but never a job that one of them holds.
     """
     row = workflows.locked(connection, workflow_id)
-    _refuse_archived(row)
-    held = connection.execute(_HELD, {"workflow": workflow_id}).scalar_one()
-    if held:
-        message = f"workflow {workflow_id} has {held} pending or running jobs"
-        raise Conflict(f"{message}; wait for them, or cancel the workflow first")
+    present.refuse_archived(row)
+    present.refuse_running(connection, job_ids)
+    if not force:
+        present.refuse_workers(connection, workflow_id, now)
     values = {"workflow": workflow_id, "ids": sorted(set(job_ids))}
     found = sorted(connection.execute(_RESET, values).scalars())
     if found:
         events.write(connection, workflow_id, now, [("jobs_reset", {"job_ids": found})])
     if found and row["run_id"]:
-        rerunning.count_blockers(connection, workflow_id)
+        rerunning.wait_again(connection, workflow_id, now)
         actions.recount(connection, workflow_id)
     return found
-
-
-def _refuse_archived(row: RowMapping) -> None:
-    if row["is_archived"]:
-        raise Conflict(f"workflow {row['id']} is archived; take it out of the archive first")

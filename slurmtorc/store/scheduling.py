@@ -19,10 +19,12 @@ from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import TypeAlias
 
     from sqlalchemy import Connection, Row, Table
+
+    from slurmtorc.model import Job
 
     AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
@@ -174,6 +176,14 @@ def bind(
         new = class_of(connection, wanted)
         if new != row.id:
             connection.execute(_MOVE, {"old": row.id, "new": new, "ids": list(job_ids)})
+
+
+def rebind(connection: Connection, job: Job, parts: Mapping[str, Any]) -> None:
+    """Give one job another class: its own with these columns in place of those it has."""
+    kept = {"resource_requirements_id", "scheduler_id", "priority", "workflow_id"}
+    wanted = {name: getattr(job, name) for name in kept} | dict(parts)
+    new = class_of(connection, wanted)
+    connection.execute(update(t.job).where(_J.id == job.id).values(class_id=new))
 
 
 def class_of(connection: Connection, wanted: dict[str, Any]) -> int:

@@ -25,8 +25,6 @@ from slurmtorc.store import (
     migrate,
     records,
     relations,
-    rerunning,
-    resets,
     scheduling,
     spawning,
     stats,
@@ -34,6 +32,7 @@ from slurmtorc.store import (
     workflows,
 )
 from slurmtorc.store.dialect import dialect_for
+from slurmtorc.store.revising import Revising
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -73,7 +72,7 @@ TRIES = 8
 """How often a verb that meets another writer is tried before its caller hears of it."""
 
 
-class SqlStore:
+class SqlStore(Revising):
     """The state in SQLite or Postgres."""
 
     def __init__(self, url: str, clock: Clock | None = None, *, create: bool = True) -> None:
@@ -245,16 +244,6 @@ class SqlStore:
         """What a worker holds."""
         return self._ask(lambda c: jobs.held(c, compute_node_id))
 
-    def classify(self, workflow_id: int, job_ids: Collection[int], *, retry: bool) -> list[int]:
-        """Decide about failures that were set aside."""
-        now = self.clock.now()
-        return self._change(lambda c: resets.classify(c, workflow_id, job_ids, now, retry=retry))
-
-    def reset_jobs(self, workflow_id: int, job_ids: Collection[int]) -> list[int]:
-        """Let jobs begin anew with the next run."""
-        now = self.clock.now()
-        return self._change(lambda c: resets.reset(c, workflow_id, job_ids, now))
-
     def spawn(
         self, caller_job_id: int, lineage: str | None, jobs: Sequence[SpawnJob], state: Any = None
     ) -> Spawned:
@@ -391,11 +380,6 @@ class SqlStore:
     def add_action(self, action: Action, job_ids: Sequence[int]) -> Action:
         """Record an action of these jobs."""
         return self._change(lambda c: scheduling.add_action(c, action, job_ids))
-
-    def rerun(self, workflow_id: int, job_ids: Collection[int]) -> int:
-        """Begin a new run of exactly these jobs."""
-        now = self.clock.now()
-        return self._change(lambda c: rerunning.rerun(c, workflow_id, job_ids, now))
 
     # ── watches ──────────────────────────────────────────────────────────────
 

@@ -17,7 +17,7 @@ from slurmtorc.model import (
     Workflow,
 )
 from slurmtorc.rules.status import JobEvent, sources, target
-from slurmtorc.store import actions, events
+from slurmtorc.store import actions, events, present, rearming
 from slurmtorc.store import schema as t
 from slurmtorc.store.dialect import analyze
 
@@ -104,19 +104,15 @@ def initialize(
     if after_run not in {None, row["run_id"]}:
         begun: int = row["run_id"]
         return begun
-    if row["is_archived"]:
-        raise Conflict(f"workflow {workflow_id} is archived; take it out of the archive first")
-    held = _count(connection, workflow_id, _HELD)
-    if held:
-        message = f"workflow {workflow_id} has {held} pending or running jobs"
-        raise Conflict(f"{message}; wait for them, or cancel the workflow first")
-    _link_by_files_and_data(connection, workflow_id)
+    present.refuse_archived(row)
+    present.refuse_held(connection, workflow_id)
+    link_by_files_and_data(connection, workflow_id)
     analyze(connection, t.job, t.job_depends_on, t.barrier, t.barrier_in, t.barrier_out)
     _begin_jobs(connection, workflow_id, now)
     run_id: int = row["run_id"] + 1
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(change.values(run_id=run_id, is_canceled=False))
-    actions.recount(connection, workflow_id)
+    rearming.rearm(connection, workflow_id)
     ready = _count(connection, workflow_id, (JobStatus.READY,))
     data = {"run_id": run_id, "ready": ready}
     events.write(connection, workflow_id, now, [("workflow_started", data)])
@@ -128,7 +124,7 @@ def _count(connection: Connection, workflow_id: int, statuses: tuple[JobStatus, 
     return connection.execute(select(func.count()).select_from(t.job).where(condition)).scalar_one()
 
 
-def _link_by_files_and_data(connection: Connection, workflow_id: int) -> None:
+def link_by_files_and_data(connection: Connection, workflow_id: int) -> None:
     """Who reads a file waits for everybody who writes it; the same for user data."""
     for inputs, outputs, key in (
         ("job_input_file", "job_output_file", "file_id"),

@@ -528,6 +528,7 @@ def test_the_attempt_that_a_cancel_has_ended_is_told_of(store: Store) -> None:
 def test_delete_removes_everything_of_a_workflow_and_nothing_else(store: Store) -> None:
     kept = store.create(a_draft("kept"))
     workflow_id, node = begin(store, a_draft("a", files=[File(name="f", path="f")]))
+    store.heartbeat(node, 2e9)
     run_all(store, node)
     with pytest.raises(Conflict, match="active workers on n1"):
         store.delete_workflow(workflow_id)

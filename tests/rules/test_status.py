@@ -47,9 +47,10 @@ def test_no_running_job_is_reset_or_claimed() -> None:
             assert (status, event) not in TRANSITIONS
 
 
-def test_a_complete_job_changes_only_by_a_reset_or_a_new_run() -> None:
+def test_a_complete_job_changes_only_by_a_decision_or_a_new_run() -> None:
     leaving = {event for status, event in TRANSITIONS if status in COMPLETE}
-    assert leaving == {E.RESET, E.BLOCK, E.FREE}
+    assert leaving == {E.RESET, E.BLOCK, E.FREE, E.DISABLE}
+    assert (S.COMPLETED, E.DISABLE) not in TRANSITIONS
     assert {s for s in COMPLETE if (s, E.FREE) in TRANSITIONS} == {S.TERMINATED}
 
 

@@ -1,0 +1,246 @@
+"""`torc workflows initialize`, `reinit` and `restart`: beginning the runs of a workflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, jobs_of
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
+from slurmtorc.cli.render import emit_json, note
+from slurmtorc.errors import Conflict
+
+if TYPE_CHECKING:
+    from slurmtorc.model import Workflow
+    from slurmtorc.schedule.reinit import ReinitPlan
+
+_FORCE = click.option(
+    "--force",
+    is_flag=True,
+    help="Begin although input files are missing; workers that run nothing are sent away.",
+)
+_HASH = click.option(
+    "--hash", "by_contents", is_flag=True, help="Compare and note the contents of files (SHA-256)."
+)
+
+
+@click.command("reinit", cls=TorcCommand)
+@click.argument("workflow_id", type=ID)
+@DRY_RUN
+@_HASH
+@_FORCE
+@NO_PROMPTS
+@pass_state
+def reinit(
+    state: State,
+    workflow_id: int,
+    dry_run: bool,
+    by_contents: bool,
+    force: bool,
+    no_prompts: bool,
+) -> None:
+    """Begin a run of what must run again, and of nothing else.
+
+    That is: jobs that were reset, terminated, canceled or set aside; jobs of which an input file,
+    the command, the environment, a dependency or user data was changed, or an output is missing;
+    and all jobs behind these. Failed jobs stay, unless you reset them. --dry-run says why.
+
+    Example: torc workflows reinit 7 --dry-run
+    """
+    from slurmtorc.schedule.reinit import plan_reinit
+
+    store = state.store
+    if not dry_run:
+        sweep_here(state, workflow_id)
+    _refuse_unbegun(state, workflow_id)
+    plan = plan_reinit(store, workflow_id, by_contents=by_contents)
+    carry_out(state, plan, dry_run=dry_run, force=force, no_prompts=no_prompts)
+
+
+@click.command("restart", cls=TorcCommand)
+@click.argument("workflow_id", type=ID)
+@DRY_RUN
+@_HASH
+@_FORCE
+@NO_PROMPTS
+@pass_state
+def restart(
+    state: State,
+    workflow_id: int,
+    dry_run: bool,
+    by_contents: bool,
+    force: bool,
+    no_prompts: bool,
+) -> None:
+    """Run everything again, as if the workflow were new.
+
+    All jobs but disabled ones run again, from their first attempt; all actions may fire again,
+    those of the workflow's start too. Results and logs of earlier runs stay.
+
+    Example: torc workflows restart 7 --dry-run
+    """
+    from slurmtorc.schedule.reinit import plan_reinit
+
+    if not dry_run:
+        sweep_here(state, workflow_id)
+    _refuse_unbegun(state, workflow_id)
+    plan = plan_reinit(state.store, workflow_id, anew=True, by_contents=by_contents)
+    carry_out(state, plan, dry_run=dry_run, force=force, no_prompts=no_prompts)
+
+
+@click.command("initialize", cls=TorcCommand)
+@click.argument("workflow_id", type=ID)
+@DRY_RUN
+@_HASH
+@_FORCE
+@NO_PROMPTS
+@pass_state
+def initialize(
+    state: State,
+    workflow_id: int,
+    dry_run: bool,
+    by_contents: bool,
+    force: bool,
+    no_prompts: bool,
+) -> int:
+    """Begin the first run of a workflow, without a worker.
+
+    `torc run ID` and `torc submit ID` do so by themselves. A workflow that has run begins anew with
+    everything, as with restart: you are asked for that, or say --no-prompts.
+
+    Example: torc workflows initialize 7
+    """
+    from slurmtorc.model import Workflow
+    from slurmtorc.schedule.begin import begin
+
+    workflow = state.store.get(Workflow, workflow_id)
+    if workflow.run_id:
+        _begin_anew(state, workflow, dry_run=dry_run, force=force, no_prompts=no_prompts)
+        return 0
+    if dry_run:
+        return _foresee(state, workflow, force=force)
+    workflow = begin(state.store, workflow_id, ignore_missing=force, by_contents=by_contents)
+    _say_begun(state, workflow, f"Began run {workflow.run_id} of workflow {workflow_id}")
+    return 0
+
+
+def _begin_anew(
+    state: State, workflow: Workflow, *, dry_run: bool, force: bool, no_prompts: bool
+) -> None:
+    from slurmtorc.schedule.reinit import plan_reinit
+
+    if not (dry_run or no_prompts or (sys.stdin.isatty() and not state.as_json)):
+        message = f"workflow {workflow.id} has been run already (run {workflow.run_id})"
+        raise Conflict(
+            f"{message}; begin what must run again with `torc workflows reinit {workflow.id}`, or "
+            f"everything with `torc workflows restart {workflow.id}` (or --no-prompts here)"
+        )
+    plan = plan_reinit(state.store, workflow.id, anew=True)
+    carry_out(state, plan, dry_run=dry_run, force=force, no_prompts=no_prompts)
+
+
+def _foresee(state: State, workflow: Workflow, *, force: bool) -> int:
+    """What a first run would meet, under torc's keys; 1 if it could not begin."""
+    from slurmtorc.schedule.looking import modified
+
+    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+    needed = state.store.required_files(workflow.id)
+    missing = [file.path for file in needed if modified(directory, file.path) is None]
+    safe = force or not missing
+    if state.as_json:
+        emit_json(
+            {
+                "workflow_id": workflow.id,
+                "dry_run": True,
+                "safe": safe,
+                "missing_input_files": missing,
+                "missing_input_file_count": len(missing),
+            }
+        )
+    else:
+        for path in missing:
+            click.echo(f"missing input file: {path}")
+        click.echo(f"Workflow {workflow.id} {'can' if safe else 'cannot'} begin its first run")
+    return 0 if safe else 1
+
+
+def _refuse_unbegun(state: State, workflow_id: int) -> None:
+    from slurmtorc.model import Workflow
+
+    workflow = state.store.get(Workflow, workflow_id)
+    if workflow.is_archived:
+        message = f"workflow {workflow_id} is archived; take it out of the archive first"
+        raise Conflict(f"{message}: torc workflows archive false {workflow_id}")
+    if not workflow.run_id:
+        message = f"workflow {workflow_id} has not been run yet, so nothing can run again"
+        raise Conflict(f"{message}; begin with `torc run {workflow_id}`")
+
+
+def sweep_here(state: State, workflow_id: int) -> None:
+    """Workers of this machine that have died hold nothing any more."""
+    from slurmtorc.worker.node import this_node
+    from slurmtorc.worker.sweep import sweep
+
+    if back := sweep(state.store, workflow_id, this_node(os.environ).hostname):
+        note(f"Workflow {workflow_id}: {jobs_of(back)} of a worker that died come back")
+
+
+def carry_out(
+    state: State,
+    plan: ReinitPlan,
+    *,
+    dry_run: bool,
+    force: bool,
+    no_prompts: bool,
+) -> None:
+    """Show a plan; ask; begin the run."""
+    from slurmtorc.cli.replan import as_json, show
+    from slurmtorc.schedule.reinit import begin_again
+
+    workflow_id, count = plan.workflow.id, len(plan.reasons)
+    if dry_run:
+        emit_json(as_json(plan) | {"dry_run": True}) if state.as_json else show(plan)
+        return
+    if not plan.is_needed:
+        _nothing(state, plan)
+        return
+    asks = not (no_prompts or state.as_json) and sys.stdin.isatty()
+    if asks:
+        show(plan, stderr=True)
+    question = f"Begin run {plan.workflow.run_id + 1} of workflow {workflow_id}: {jobs_of(count)}?"
+    if not agreed(state, question, no_prompts=no_prompts):
+        return
+    begun = begin_again(state.store, plan, ignore_missing=force, force=force)
+    if state.as_json:
+        emit_json(as_json(plan) | {"dry_run": False, "status": "success", "message": "begun"})
+        return
+    verb = "runs" if count == 1 else "run"
+    _say_begun(
+        state, begun, f"Run {begun.run_id} of workflow {workflow_id}: {jobs_of(count)} {verb} again"
+    )
+
+
+def _nothing(state: State, plan: ReinitPlan) -> None:
+    """No run is begun; what has been seen to be the same by its contents is noted."""
+    from slurmtorc.cli.replan import as_json
+
+    state.store.note_files(plan.sight.times)
+    state.store.note_contents(plan.sight.contents)
+    if state.as_json:
+        emit_json(as_json(plan) | {"dry_run": False, "status": "success", "message": "nothing"})
+        return
+    click.echo(f"Nothing of workflow {plan.workflow.id} must run again.")
+    if plan.waiting:
+        note(f"{jobs_of(plan.waiting)} of run {plan.workflow.run_id} wait for a worker.")
+
+
+def _say_begun(state: State, workflow: Workflow, message: str) -> None:
+    if state.as_json:
+        said: dict[str, Any] = {"workflow_id": workflow.id, "status": "success"}
+        emit_json(said | {"run_id": workflow.run_id, "message": message})
+        return
+    click.echo(message)
+    note(f"Run it with: torc run {workflow.id}, or in Slurm: torc submit {workflow.id}")

@@ -1,0 +1,113 @@
+"""Later runs on a real Slurm: what happened once asks for no nodes, and runs no command, twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cluster import eventually
+from torc import Torc
+
+from slurmtorc.model import Allocation, AllocationStatus, Job, Result
+from slurmtorc.store.sql import SqlStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cluster import RunningCluster
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+GATED = """\
+name: gated
+resource_requirements: [{name: small, num_cpus: 1, memory: 100m, runtime: PT10S}]
+slurm_schedulers:
+  - {name: short, account: sandbox, walltime: "00:02:00", mem: 1g, cpus_per_task: 1}
+jobs:
+  - {name: gate_job, command: echo gate >> log, resource_requirements: small}
+  - name: work_job
+    command: echo work >> log; test -e mended
+    resource_requirements: small
+    depends_on: [gate_job]
+actions:
+  - {trigger_type: on_workflow_start, action_type: schedule_nodes, scheduler: short}
+  - trigger_type: on_jobs_complete
+    action_type: run_commands
+    jobs: [gate_job]
+    commands: [echo archived >> ../log]
+  - trigger_type: on_jobs_complete
+    action_type: schedule_nodes
+    jobs: [gate_job]
+    scheduler: short
+"""
+
+
+@pytest.fixture
+def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
+    return Torc(tmp_path, cluster.env)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqlStore]:
+    """The store the commands use, looked at from outside."""
+    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def gated(torc: Torc, store: SqlStore) -> Torc:
+    """The gate has been passed, with one allocation and one command; the work behind it failed."""
+    torc("submit", torc.write("gated.yaml", GATED))
+    over(torc, store, allocations=2)
+    assert words(store) == {"gate_job": "completed", "work_job": "failed"}
+    assert sorted(log(torc)) == ["archived", "gate", "work"]
+    (torc.folder / "log").unlink()
+    torc.write("mended", "")
+    return torc
+
+
+def words(store: SqlStore) -> dict[str, str]:
+    return {job.name: job.status.word for job in store.rows(Job, workflow_id=1).items}
+
+
+def log(torc: Torc) -> list[str]:
+    return (torc.folder / "log").read_text().split()
+
+
+def over(torc: Torc, store: SqlStore, *, allocations: int) -> None:
+    """Wait until the jobs are over and so many allocations have come and gone."""
+
+    def quiet() -> bool:
+        torc("watch", "1", "--once", code=None)
+        ended = [one.status for one in store.rows(Allocation, workflow_id=1).items]
+        all_gone = ended == [AllocationStatus.COMPLETE] * allocations
+        return store.outlook(1).is_complete and all_gone
+
+    eventually(quiet, 110)
+
+
+def test_a_subset_asks_for_no_second_allocation_and_repeats_no_command(
+    gated: Torc, store: SqlStore
+) -> None:
+    gated("jobs", "reset-status", "2", "--reinit")
+    assert store.pending_actions(1) == []
+    assert "no schedule_nodes action to execute now" in gated("submit", "1", code=1).err
+    gated("slurm", "regenerate", "1")
+    over(gated, store, allocations=3)
+    assert words(store) == {"gate_job": "completed", "work_job": "completed"}
+    assert log(gated) == ["work"]
+    runs = [(one.job_name, one.run_id) for one in store.rows(Result, workflow_id=1).items]
+    assert runs == [("gate_job", 1), ("work_job", 1), ("work_job", 2)]
+
+
+def test_a_gate_that_runs_again_asks_for_its_allocation_again(gated: Torc, store: SqlStore) -> None:
+    gated("jobs", "reset-status", "1", "--reinit")
+    assert store.pending_actions(1) == []
+    gated("run", "1")
+    assert words(store) == {"gate_job": "completed", "work_job": "completed"}
+    assert sorted(log(gated)) == ["archived", "gate", "work"]
+    asked = store.pending_actions(1)
+    fired = store.rows(Allocation, workflow_id=1).total_count > 2
+    assert asked or fired
