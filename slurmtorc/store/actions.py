@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
 _A = t.workflow_action.c
 
+_KIND = records.KINDS[Action]
+_PENDING = (
+    _KIND.select()
+    .where(
+        _A.workflow_id == bindparam("workflow"),
+        _A.trigger_count >= _A.required_triggers,
+        _A.executed.is_(False),
+    )
+    .order_by(_A.id)
+)
+
 _WAITING = (JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.DISABLED)
 
 _RECOUNT = """
@@ -70,14 +81,20 @@ def count(connection: Connection, trigger: TriggerType, job_ids: Sequence[int]) 
 
 def pending(connection: Connection, workflow_id: int) -> list[Action]:
     """Actions whose trigger condition holds and that nobody has claimed."""
-    kind = records.KINDS[Action]
-    query = kind.select().where(
-        _A.workflow_id == workflow_id,
-        _A.trigger_count >= _A.required_triggers,
-        _A.executed.is_(False),
+    found = connection.execute(_PENDING, {"workflow": workflow_id}).mappings()
+    return [_KIND.record_of(row) for row in found]
+
+
+_CANCELED = exists().where(t.workflow.c.id == _A.workflow_id, t.workflow.c.is_canceled)
+_CLAIM = (
+    update(t.workflow_action)
+    .where(_A.id == bindparam("action"), _A.executed.is_(False), ~_CANCELED)
+    .values(
+        executed=True,
+        executed_at=bindparam("b_executed_at"),
+        executed_by=bindparam("b_executed_by"),
     )
-    found = connection.execute(query.order_by(_A.id)).mappings()
-    return [kind.record_of(row) for row in found]
+)
 
 
 def claim(
@@ -91,11 +108,6 @@ def claim(
 
     Nothing of a canceled workflow can be taken.
     """
-    canceled = exists().where(t.workflow.c.id == _A.workflow_id, t.workflow.c.is_canceled)
-    free = (_A.id == action_id) & _A.executed.is_(False) & ~canceled
-    taken = connection.execute(
-        update(t.workflow_action)
-        .where(free)
-        .values(executed=True, executed_at=now, executed_by=compute_node_id)
-    )
+    values = {"action": action_id, "b_executed_at": now, "b_executed_by": compute_node_id}
+    taken = connection.execute(_CLAIM, values)
     return allocations.intend(connection, intents, now) if taken.rowcount else None
