@@ -53,6 +53,7 @@ from slurmtorc.model.running import (
 from slurmtorc.model.words import (
     COMPLETE,
     OPEN,
+    RUNNABLE,
     TERMINAL,
     UNSUCCESSFUL,
     ActionType,
@@ -68,6 +69,7 @@ __all__ = [
     "COMPLETE",
     "DEFAULT_REQUIREMENT",
     "OPEN",
+    "RUNNABLE",
     "TERMINAL",
     "UNSUCCESSFUL",
     "AccountingEntry",

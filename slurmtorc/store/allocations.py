@@ -86,9 +86,7 @@ def closed(
     return _changed(connection, allocation, "allocation_closed", now, changes)
 
 
-_LOCK = (
-    select(_ALLOCATION.id).where(_ALLOCATION.id == bindparam("allocation")).with_for_update()
-)
+_LOCK = select(_ALLOCATION.id).where(_ALLOCATION.id == bindparam("allocation")).with_for_update()
 
 
 def _locked(connection: Connection, allocation_id: int) -> Allocation:

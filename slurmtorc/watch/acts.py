@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from slurmtorc.rules.watching import Choice, Sighting
     from slurmtorc.schedule.regenerate import Regeneration
     from slurmtorc.schedule.submit import Outcome, Submitter
+    from slurmtorc.watch.agent import Agents
     from slurmtorc.watch.look import Scene
     from slurmtorc.watch.recover import RecoveryPlan
     from slurmtorc.watch.scripts import Scripts
@@ -57,6 +58,8 @@ class Ports:
     slurm: Slurm
     clock: Clock
     submitter: Submitter
+    agents: Agents | None = None
+    """Who is shown jobs that were set aside; None where nobody is."""
     scripts: Scripts | None = None
     """Recovery scripts of jobs whose worker died; None in a simulation, where all succeed."""
     traces: Callable[[Workflow, ComputeNode, Job], Traces]
