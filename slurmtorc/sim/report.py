@@ -34,4 +34,6 @@ class Report:
     """Processes of jobs that really ran."""
     lives: list[Life]
     """Workers as they really were."""
+    strangers: list[Booking]
+    """Other people's jobs that got an id of ours."""
     queries: int

@@ -226,6 +226,7 @@ class Simulation:
         if chance:
             self.store.is_answer_lost = lambda: random.random() < chance
         self._at(faults.preemptions, lambda: self._end_one(SlurmState.PREEMPTED))
+        self._at(faults.requeues, lambda: self._end_one(SlurmState.PREEMPTED, goes_back=True))
         self._at(faults.cancels, lambda: self._end_one(SlurmState.CANCELLED))
         self._at(faults.worker_kills, self._kill_a_worker)
         self._at(faults.watch_kills, self._kill_the_watch)
@@ -241,11 +242,11 @@ class Simulation:
         for moment in moments:
             self.clock.env.process(one(moment))
 
-    def _end_one(self, state: SlurmState) -> None:
+    def _end_one(self, state: SlurmState, *, goes_back: bool = False) -> None:
         running = self.slurm.running()
         wanted = running if state is SlurmState.PREEMPTED else self.slurm.alive()
         if wanted:
-            self.slurm.end(self.random.choice(wanted), state)
+            self.slurm.end(self.random.choice(wanted), state, goes_back=goes_back)
 
     def _kill_a_worker(self) -> None:
         running = self.slurm.running()
@@ -272,6 +273,7 @@ class Simulation:
             bookings=list(self.slurm.bookings.values()),
             runs=self.runs,
             lives=self.lives,
+            strangers=list(self.slurm.strangers.values()),
             queries=self.slurm.queries,
         )
 
