@@ -26,6 +26,8 @@ class Report:
     """How many watch processes there were."""
     jobs: list[Job]
     results: list[Result]
+    ended_at: dict[tuple[int, int], float]
+    """Job and attempt -> when its end was written down, whenever it is said to have been."""
     allocations: list[Allocation]
     nodes: list[ComputeNode]
     bookings: list[Booking]

@@ -268,6 +268,7 @@ class Simulation:
             watches=self.watches,
             jobs=self.store.rows(Job, **of_it).items,
             results=self.store.rows(Result, **of_it).items,
+            ended_at=self._ends(),
             allocations=self.store.rows(Allocation, **of_it).items,
             nodes=self.store.rows(ComputeNode, **of_it).items,
             bookings=list(self.slurm.bookings.values()),
@@ -276,6 +277,14 @@ class Simulation:
             strangers=list(self.slurm.strangers.values()),
             queries=self.slurm.queries,
         )
+
+    def _ends(self) -> dict[tuple[int, int], float]:
+        events = self.store.events(self.workflow.id, limit=1_000_000)
+        return {
+            (event.data["job_id"], event.data["attempt_id"]): event.timestamp
+            for event in events
+            if "return_code" in event.data
+        }
 
 
 def _random(seed: object, part: str) -> Random:

@@ -95,7 +95,11 @@ def _is_out_of_reach(report: Report, run: Run) -> bool:
 
 
 def _falsely_dead(report: Report) -> Iterator[str]:
-    """An orphaned attempt was never run, or its worker or its allocation was really over."""
+    """An orphaned attempt was never run, or its worker or its allocation was really over.
+
+    When that was written down: what it says of the moment of the end may be too early, where a
+    queue that left the allocation out was the last that anybody heard.
+    """
     lives = {life.compute_node_id: life for life in report.lives if life.compute_node_id}
     ends = {b.number: b.end_time for b in report.bookings}
     ran = {(run.job_id, run.attempt_id) for run in report.runs}
@@ -105,7 +109,7 @@ def _falsely_dead(report: Report) -> Iterator[str]:
         if result.ending is not Ending.ORPHANED or never_ran or life is None:
             continue
         over = [t for t in (life.end_time, ends.get(life.slurm_job_id)) if t is not None]
-        if not over or min(over) > result.completion_time:
+        if not over or min(over) > report.ended_at[result.job_id, result.attempt_id]:
             yield f"{result.job_name} was given up while its worker was alive: {result}, {life}"
 
 
