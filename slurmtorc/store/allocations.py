@@ -97,7 +97,7 @@ def _locked(connection: Connection, allocation_id: int) -> Allocation:
 @cache
 def _change(names: tuple[str, ...]) -> Update:
     """Of these columns of one allocation; there are as many as there are verbs."""
-    values = {name: bindparam(f"b_{name}") for name in names}
+    values: dict[str, Any] = {name: bindparam(f"b_{name}") for name in names}
     return update(t.allocation).where(_ALLOCATION.id == bindparam("allocation")).values(values)
 
 

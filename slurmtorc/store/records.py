@@ -160,7 +160,7 @@ KINDS: Mapping[type, Kind] = {
 def get(connection: Connection, record: type[R], record_id: int) -> R:
     """One record. Raises NotFound."""
     kind = KINDS[record]
-    row = connection.execute(_by_id(record), {"id": record_id}).mappings().first()
+    row = connection.execute(_by_id(kind), {"id": record_id}).mappings().first()
     if row is None:
         raise NotFound(f"there is no {_words(record)} {record_id}")
     found: R = kind.record_of(row)
@@ -168,8 +168,7 @@ def get(connection: Connection, record: type[R], record_id: int) -> R:
 
 
 @cache
-def _by_id(record: type) -> Select[Any]:
-    kind = KINDS[record]
+def _by_id(kind: Kind) -> Select[Any]:
     return kind.select().where(kind.columns["id"] == bindparam("id"))
 
 
@@ -184,7 +183,7 @@ def rows(connection: Connection, record: type[R], page: Page, where: Mapping[str
     shapes = tuple((name, _shape(value)) for name, value in where.items())
     values = {name: _plain(value) for name, value in where.items() if value is not None}
     window = {"page_offset": page.offset, "page_limit": page.limit}
-    query = _listing(record, shapes, page.sort_by, page.reverse_sort)
+    query = _listing(kind, shapes, page.sort_by, page.reverse_sort)
     found = connection.execute(query, values | window).mappings()
     items: list[R] = [kind.record_of(row) for row in found]
     total = page.offset + len(items)
@@ -196,13 +195,12 @@ def rows(connection: Connection, record: type[R], page: Page, where: Mapping[str
 
 @lru_cache(maxsize=512)
 def _listing(
-    record: type,
+    kind: Kind,
     shapes: tuple[tuple[str, Shape], ...],
     sort_by: str,
     reverse: bool,  # noqa: FBT001  a cache's key
 ) -> Select[Any]:
     """Built once for each shape of conditions: to build it costs more than to run it."""
-    kind = KINDS[record]
     columns = [kind.columns[kind.checked(sort_by)]]
     if sort_by != "id":
         columns.append(kind.columns["id"])
