@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from slurmtorc.settings import Settings
     from slurmtorc.slurm.bucket import Bucket
     from slurmtorc.slurm.cli import SlurmCli
+    from slurmtorc.watch.agent import Agent, Agents
     from slurmtorc.watch.scripts import Scripts
     from slurmtorc.watch.sweep import Fate, Traces
     from slurmtorc.worker.deputy import Deputy
@@ -204,6 +205,15 @@ def deputy(store: Store) -> Deputy:
     from slurmtorc.worker.node import for_jobs  # noqa: PLC0415
 
     return Deputy(store, LocalLauncher(clock, for_jobs(os.environ)), clock)
+
+
+def agents(agent: Agent, url: str, output_dir: str) -> Agents:
+    """An agent's processes, on this machine."""
+    from slurmtorc.watch.agent import Agents  # noqa: PLC0415
+    from slurmtorc.worker.launch import LocalLauncher  # noqa: PLC0415
+    from slurmtorc.worker.node import for_jobs  # noqa: PLC0415
+
+    return Agents(LocalLauncher(clock, for_jobs(os.environ)), clock, agent, url, output_dir)
 
 
 def traces(workflow: Workflow, node: ComputeNode, job: Job) -> Traces:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
+from slurmtorc.cli.agent import AGENT_OPTIONS, Asked, ask_agent, chosen_agent
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state, with_options
 from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict
 
@@ -47,6 +48,7 @@ _AT_LEAST_ONE = click.FloatRange(min=1.0)
     "-o", "--output-dir", metavar="DIR", help="Where output goes.  [default: torc_output]"
 )
 @click.option("--no-prompts", is_flag=True, help="Do not ask.")
+@with_options(AGENT_OPTIONS)
 @pass_state
 def recover(
     state: State,
@@ -58,11 +60,14 @@ def recover(
     recovery_hook: str | None,
     output_dir: str | None,
     no_prompts: bool,
+    ai_recovery: bool,
+    ai_agent: str | None,
 ) -> int:
     """Heal what failed in a complete workflow, and run it again.
 
     Jobs that ran out of memory or time get more of it, up to what a partition offers; jobs
-    beside them, and jobs that completed, are left alone.
+    beside them, and jobs that completed, are left alone. With --ai-recovery, jobs that were set
+    aside are shown to an agent first; nodes are asked for what it lets run again.
 
     Exit status: 0 recovered, 1 nothing that failed can be run again.
 
@@ -73,6 +78,9 @@ def recover(
 
     if output_dir:
         state.overrides["output_dir"] = output_dir
+    agent = chosen_agent(ai_agent, asked=ai_recovery)
+    if agent is not None and (asked := ask_agent(state, workflow_id, agent, dry_run=dry_run)):
+        return 0 if asked is Asked.DRY else _nodes_again(state, workflow_id)
     _refuse_unfinished(state.store, workflow_id)
     treatment = Treatment(
         memory_multiplier=memory_multiplier,
@@ -93,6 +101,25 @@ def recover(
     return _carried_out(state, port, plan)
 
 
+def _nodes_again(state: State, workflow_id: int) -> int:
+    """Nodes for what an agent lets run again: what `torc slurm regenerate --submit` does."""
+    from slurmtorc.cli.slurm_nodes import carry_out
+    from slurmtorc.schedule.regenerate import Options, in_queue, plan_again
+    from slurmtorc.wiring import slurm
+
+    port = slurm(state.settings)
+    plan = plan_again(
+        state.store,
+        port.site(),
+        workflow_id,
+        Options(),
+        output_dir=state.settings.output_dir,
+        queued=in_queue(state.store, port, workflow_id),
+    )
+    carry_out(state, plan, submit=True)
+    return 0
+
+
 def _nobody_to_ask() -> bool:
     return not (sys.stdin.isatty() and sys.stderr.isatty())
 
@@ -100,15 +127,15 @@ def _nobody_to_ask() -> bool:
 def _refuse_unfinished(store: Store, workflow_id: int) -> None:
     """Raise Conflict, with what to do, unless the run is over and nobody works on it."""
     from slurmtorc.cli.run import refuse_closed
-    from slurmtorc.model import Allocation, AllocationStatus, JobStatus, Workflow
+    from slurmtorc.model import RUNNABLE, Allocation, AllocationStatus, JobStatus, Workflow
 
     refuse_closed(store.get(Workflow, workflow_id))
     progress = store.progress(workflow_id)
     aside = progress.counts.get(JobStatus.PENDING_FAILED, 0)
     if not progress.is_complete:
         what = f"workflow {workflow_id} is not complete: {progress.unfinished} jobs are left"
-        if aside == progress.unfinished:
-            raise Conflict(f"{what} that wait for a decision: `torc jobs classify`")
+        if aside and not any(progress.counts.get(status) for status in RUNNABLE):
+            raise Conflict(f"{what}, and {aside} wait for a decision: `torc jobs classify`")
         raise Conflict(f"{what}; follow it with `torc watch {workflow_id}`")
     alive = [status for status in AllocationStatus if status is not AllocationStatus.COMPLETE]
     left = store.rows(Allocation, workflow_id=workflow_id, status=alive).total_count

@@ -106,7 +106,7 @@ def regenerate(
     if dry_run:
         show_plan(state, plan)
         return
-    _carry_out(state, plan, submit=submit)
+    carry_out(state, plan, submit=submit)
 
 
 def begun(store: Store, workflow_id: int) -> Workflow:
@@ -140,7 +140,7 @@ def _included(
     return left.union(wanted)
 
 
-def _carry_out(state: State, plan: Regeneration, *, submit: bool) -> None:
+def carry_out(state: State, plan: Regeneration, *, submit: bool) -> None:
     """Record the plan; ask for what is needed now."""
     from slurmtorc.schedule.regenerate import ask, record
     from slurmtorc.wiring import slurm, submitter

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slurmtorc.cli.agent import AGENT_OPTIONS, chosen_agent
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state, with_options
 from slurmtorc.cli.keeping import tidy
 from slurmtorc.cli.log import log_to
@@ -20,11 +21,12 @@ from slurmtorc.cli.render import note
 from slurmtorc.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from slurmtorc.model import Workflow
     from slurmtorc.watch.acts import Manner, Ports
-    from slurmtorc.watch.watcher import Conduct, View, Watch
+    from slurmtorc.watch.agent import Agent
+    from slurmtorc.watch.watcher import Conduct, Watch
 
 log = logging.getLogger("slurmtorc.cli.watch")
 
@@ -77,6 +79,7 @@ _OPTIONS = (
         "--recovery-hook", metavar="CMD",
         help="Run this before recovering failures of unknown cause; they are run again then.",
     ),
+    *AGENT_OPTIONS,
 )  # fmt: skip
 
 
@@ -90,7 +93,8 @@ def watch(state: State, /, workflow_ids: tuple[int, ...], **given: Any) -> int:
     Allocations that later stages need are asked for here too, jobs of dead workers are ended and
     tried again by their failure handlers, and what is left in the queue when nothing is left to
     run is canceled. Any number of watches may look at a workflow: one acts, the others take over
-    when it is gone.
+    when it is gone. With --ai-recovery, jobs that failed and were set aside are shown to an
+    agent, a program that decides about them by `torc jobs classify`.
 
     Exit status: 0 all jobs completed, 1 some did not, 3 jobs are left and nothing can run them,
     4 the workflow was canceled, 5 the store was lost, 130 after Ctrl-C (the workflow goes on). Of
@@ -100,6 +104,7 @@ def watch(state: State, /, workflow_ids: tuple[int, ...], **given: Any) -> int:
     """
     if given["output_dir"]:
         state.overrides["output_dir"] = given["output_dir"]
+    agent = chosen_agent(given["ai_agent"], asked=given["ai_recovery"])
     workflows = _chosen(state, workflow_ids, everything=given["everything"])
     if given["history"]:
         _history(state, workflows)
@@ -110,7 +115,8 @@ def watch(state: State, /, workflow_ids: tuple[int, ...], **given: Any) -> int:
     conduct = _conduct(state, given)
     if not conduct.dry_run:
         _log(state, workflows)
-    status = _followed(state, workflows, conduct, every_look=given["show_job_counts"])
+    ports = watch_ports(state, agent)
+    status = _followed(state, ports, workflows, conduct, every_look=given["show_job_counts"])
     if not conduct.dry_run:
         tidy(state)
     return status
@@ -142,6 +148,7 @@ def _conduct(state: State, given: dict[str, Any]) -> Conduct:
         stranded_s=given["auto_schedule_stranded_timeout"],
         recover=given["recover"],
         max_retries=given["max_retries"],
+        ask_agent=given["ai_recovery"],
     )
     return Conduct(
         policy=policy,
@@ -191,13 +198,19 @@ def _log(state: State, workflows: Sequence[Workflow]) -> None:
 
 
 def _followed(
-    state: State, workflows: Sequence[Workflow], conduct: Conduct, *, every_look: bool
+    state: State,
+    ports: Ports,
+    workflows: Sequence[Workflow],
+    conduct: Conduct,
+    *,
+    every_look: bool,
 ) -> int:
     from slurmtorc.cli.summary import emit_summary
     from slurmtorc.cli.watching import display_for
+    from slurmtorc.watch.watcher import Watch
 
     with display_for(workflows, as_json=state.as_json, every_look=every_look) as display:
-        following = _watch(state, workflows, conduct, display.show)
+        following = Watch(ports, workflows, conduct, display.show)
         status = _driven(following, conduct)
     if status is not None:
         return status
@@ -241,21 +254,18 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _watch(
-    state: State,
-    workflows: Sequence[Workflow],
-    conduct: Conduct,
-    show: Callable[[View], None],
-) -> Watch:
-    from slurmtorc.watch.watcher import Watch
-
-    return Watch(watch_ports(state), workflows, conduct, show)
-
-
-def watch_ports(state: State) -> Ports:
+def watch_ports(state: State, agent: Agent | None = None) -> Ports:
     """What a watch in this process acts through."""
     from slurmtorc.watch.acts import Ports
-    from slurmtorc.wiring import clock, deputy, recovery_scripts, slurm, submitter, traces
+    from slurmtorc.wiring import (
+        agents,
+        clock,
+        deputy,
+        recovery_scripts,
+        slurm,
+        submitter,
+        traces,
+    )
 
     port = slurm(state.settings)
     return Ports(
@@ -263,6 +273,7 @@ def watch_ports(state: State) -> Ports:
         slurm=port,
         clock=clock,
         submitter=submitter(state.store, port, state.settings),
+        agents=None if agent is None else agents(agent, state.store.url, state.settings.output_dir),
         scripts=recovery_scripts(state.store.url),
         deputy=deputy(state.store),
         traces=traces,

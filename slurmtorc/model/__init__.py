@@ -56,6 +56,7 @@ from slurmtorc.model.spawning import Spawned, SpawnJob
 from slurmtorc.model.words import (
     COMPLETE,
     OPEN,
+    RUNNABLE,
     TERMINAL,
     UNSUCCESSFUL,
     ActionType,
@@ -71,6 +72,7 @@ __all__ = [
     "COMPLETE",
     "DEFAULT_REQUIREMENT",
     "OPEN",
+    "RUNNABLE",
     "TERMINAL",
     "UNSUCCESSFUL",
     "AccountingEntry",

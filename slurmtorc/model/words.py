@@ -37,6 +37,9 @@ TERMINAL = COMPLETE | {JobStatus.PENDING_FAILED}
 OPEN = frozenset(JobStatus) - COMPLETE - {JobStatus.DISABLED}
 """Something is still before these in this run; a workflow without any is complete."""
 
+RUNNABLE = frozenset({JobStatus.READY, JobStatus.PENDING, JobStatus.RUNNING})
+"""These run, or may at any moment, without anybody's decision."""
+
 UNSUCCESSFUL = COMPLETE - {JobStatus.COMPLETED}
 """A dependent that cancels on failure is canceled by these."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from slurmtorc.model import Backlog, JobStatus
+from slurmtorc.model import RUNNABLE, Backlog, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,8 @@ class Policy:
     recover: bool = False
     max_retries: int | None = None
     """How often a workflow is recovered; None: as often as anything can be healed."""
+    ask_agent: bool = False
+    """Whether jobs that were set aside are shown to an agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,8 @@ class Sighting:
     """Allocations that the queue has not known lately, and whose end is not proven."""
     workers: int = 0
     """Workers that are not lost, or whose jobs are being recovered."""
+    unshown: int = 0
+    """Jobs that wait for a decision, if some of them were shown to no agent yet; else 0."""
     memory: WatchState
 
 
@@ -87,6 +91,11 @@ class Recover(_Decided):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ask(_Decided):
+    """Nothing but jobs that were set aside is left to run: show them to an agent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clear(_Decided):
     """Nothing is left to run: end the allocations that are still there, and wait for that."""
 
@@ -98,13 +107,16 @@ class Stop(_Decided):
     exit_code: int
 
 
-Choice = Wait | Schedule | Recover | Clear | Stop
+Choice = Wait | Schedule | Recover | Ask | Clear | Stop
 
 
 def decide(seen: Sighting, policy: Policy) -> Choice:
     """What to do now."""
     if seen.progress.is_complete:
         return _end(seen, policy)
+    if policy.ask_agent and seen.unshown and not _runnable(seen):
+        reason = f"{_many(seen.unshown, 'job')} wait for a decision, and no other can run"
+        return Ask(rule="set_aside", reason=reason, numbers={"jobs": seen.unshown})
     if policy.auto_schedule and seen.backlog.ready:
         wanted = _auto_schedule(seen, policy)
         if wanted is not None:
@@ -117,6 +129,11 @@ def pause(failures: int) -> float:
     if not failures:
         return 0.0
     return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_S)
+
+
+def _runnable(seen: Sighting) -> int:
+    """Jobs that run, or may. While there are some, more may be set aside."""
+    return sum(seen.progress.counts.get(status, 0) for status in RUNNABLE)
 
 
 # ── nothing is left to run ───────────────────────────────────────────────────

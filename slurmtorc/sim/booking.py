@@ -31,12 +31,18 @@ class Booking:
     nodes: tuple[str, ...] = ()
     start_time: float | None = None
     end_time: float | None = None
+    not_before: float = 0.0
+    """It does not start earlier."""
     forgotten: bool = False
     """The queue does not know it any more."""
     hidden_until: float = 0.0
     """The queue leaves it out until then, though it knows it."""
     owed: bool = False
     """It was left out, and the next look must tell of it."""
+    goes_back: bool = False
+    """Its end is not for good: it waits in the queue again afterwards."""
+    runs_over: list[tuple[SlurmState, float]] = field(default_factory=list)
+    """How and when its runs ended after which it went back."""
     told: list[tuple[float, AccountingEntry]] = field(default_factory=list)
     """From when on accounting says what."""
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 SCHEDULING_S = 1.0
 """Between the moment something changes and the scheduler's next look at the queue."""
+REQUEUE_S = 10.0
+"""How long an allocation that went back into the queue is not started again."""
+ACCOUNTING_TICK_S = 5.0
+"""For how long accounting still shows the end of a run after which an allocation went back."""
 BACKLOG_S = 15.0
 """How long accounting takes to catch up after an outage."""
 
@@ -81,11 +85,15 @@ class Cluster:
 
     # ── what happens to a cluster ────────────────────────────────────────────
 
-    def end(self, booking: Booking, state: SlurmState) -> None:
-        """End an allocation that waits or runs; others stay as they are."""
+    def end(self, booking: Booking, state: SlurmState, *, goes_back: bool = False) -> None:
+        """End an allocation that waits or runs; others stay as they are.
+
+        One that goes back waits in the queue again, under the same id.
+        """
         ending = booking.state is SlurmState.COMPLETING or booking.state.final
         if ending or booking.verdict.triggered:
             return
+        booking.goes_back = goes_back
         booking.verdict.succeed(state)
         if booking.state is SlurmState.PENDING and not booking.granted.triggered:
             booking.granted.succeed()
@@ -96,7 +104,8 @@ class Cluster:
         node.is_up = False
         for booking in self.running():
             if name in booking.nodes:
-                self.end(booking, SlurmState.NODE_FAIL)
+                back_to_queue = self.faults.node_requeues
+                self.end(booking, SlurmState.NODE_FAIL, goes_back=back_to_queue)
 
         def back() -> Generator[Event, object, None]:
             yield self.clock.env.timeout(seconds)
@@ -134,12 +143,19 @@ class Cluster:
 
     def _life(self, booking: Booking) -> Generator[Event, object, None]:
         yield booking.granted
-        if booking.nodes:
+        while booking.nodes:
             yield from self._run(booking)
+            if booking.state.final:
+                break
+            yield from self._wait_again(booking)
         else:
             self._over(booking, _state(booking.verdict))
         yield self.clock.env.timeout(self.configuration.min_job_age_s)
         booking.forgotten = True
+        self.forgot(booking)
+
+    def forgot(self, booking: Booking) -> None:
+        """The queue knows it no more, and its id is free."""
 
     def _run(self, booking: Booking) -> Generator[Event, object, None]:
         env = self.clock.env
@@ -148,6 +164,7 @@ class Cluster:
         if tasks.done.triggered:
             yield from self._controller()
             state = SlurmState.FAILED if tasks.done.value else SlurmState.COMPLETED
+            booking.goes_back = False  # it was over before anybody ended it
         else:
             if not booking.verdict.triggered:
                 yield from self._controller()
@@ -155,7 +172,27 @@ class Cluster:
             yield from self._end(booking, tasks, state)
         for node in self._nodes(booking):
             node.take(booking.request, -1)
-        self._over(booking, state)
+        if booking.goes_back:
+            self._go_back(booking, state)
+        else:
+            self._over(booking, state)
+
+    def _go_back(self, booking: Booking, state: SlurmState) -> None:
+        """It is as it was before it ran; accounting hears of that some seconds later."""
+        assert booking.end_time is not None
+        booking.runs_over.append((state, booking.end_time))
+        booking.goes_back = False
+        booking.state, booking.reason, booking.nodes = SlurmState.PENDING, "BeginTime", ()
+        booking.start_time = booking.end_time = None
+        booking.verdict, booking.granted = self.clock.env.event(), self.clock.env.event()
+        self._account(booking, SlurmState.PENDING, ACCOUNTING_TICK_S)
+
+    def _wait_again(self, booking: Booking) -> Generator[Event, object, None]:
+        """It may not start again at once."""
+        booking.not_before = self.clock.now() + REQUEUE_S
+        yield self.clock.env.timeout(REQUEUE_S)
+        self._ring()
+        yield booking.granted
 
     def _end(
         self, booking: Booking, tasks: Tasks, state: SlurmState
@@ -178,9 +215,9 @@ class Cluster:
         self._account(booking, state)
         self._ring()
 
-    def _account(self, booking: Booking, state: SlurmState) -> None:
+    def _account(self, booking: Booking, state: SlurmState, late: float = 0.0) -> None:
         """Accounting hears of it later, and after an outage later still."""
-        since = self.since_begin() + self.faults.accounting_lag_s
+        since = self.since_begin() + self.faults.accounting_lag_s + late
         back = within(self.faults.accounting_away, since)
         heard = since if back is None else back + BACKLOG_S
         booking.tell(state, self._began + heard)

@@ -38,6 +38,12 @@ class Faults:
     orphans_live_s: float = 0.0
     """For how long the processes on a failed node go on."""
     preemptions: tuple[float, ...] = ()
+    requeues: tuple[float, ...] = ()
+    """When an allocation is preempted, and goes back into the queue under its id."""
+    node_requeues: bool = False
+    """Whether allocations of a failed node go back into the queue, instead of ending."""
+    ids_recycled: float = 0.0
+    """Chance that an id goes to somebody else's job as soon as the queue has forgotten it."""
     cancels: tuple[float, ...] = ()
     """When a person cancels a running or queued allocation with scancel."""
     worker_kills: tuple[float, ...] = ()

@@ -73,6 +73,9 @@ def startable(
         if request.held:
             booking.reason = "JobHeldUser"
             continue
+        if now < booking.not_before:
+            booking.reason = "BeginTime"
+            continue
         room = [node for node in nodes if node.has_room(request)][: request.nodes]
         limit = free_at.get(request.partition)
         if len(room) == request.nodes and (limit is None or now + request.limit_s <= limit):

@@ -26,6 +26,8 @@ class Report:
     """How many watch processes there were."""
     jobs: list[Job]
     results: list[Result]
+    ended_at: dict[tuple[int, int], float]
+    """Job and attempt -> when its end was written down, whenever it is said to have been."""
     allocations: list[Allocation]
     nodes: list[ComputeNode]
     bookings: list[Booking]
@@ -34,4 +36,6 @@ class Report:
     """Processes of jobs that really ran."""
     lives: list[Life]
     """Workers as they really were."""
+    strangers: list[Booking]
+    """Other people's jobs that got an id of ours."""
     queries: int

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import SlurmUnavailable, SubmissionInDoubt, SubmissionRefused
 from slurmtorc.model import SlurmState
+from slurmtorc.ports import Script
+from slurmtorc.sim.booking import Booking
 from slurmtorc.sim.cluster import Cluster
 from slurmtorc.sim.faults import LATEST_ARRIVAL_S, Faults, within
 from slurmtorc.sim.request import request_of
@@ -17,8 +20,6 @@ if TYPE_CHECKING:
     from simpy.events import Event
 
     from slurmtorc.model import AccountingEntry, QueueEntry, Site
-    from slurmtorc.ports import Script
-    from slurmtorc.sim.booking import Booking
     from slurmtorc.sim.clock import SimClock
     from slurmtorc.sim.cluster import Configuration, Tasks
     from slurmtorc.sim.request import Request
@@ -40,6 +41,8 @@ class SimSlurm(Cluster):
         super().__init__(clock, site, program, faults=faults, configuration=configuration)
         self.queries = 0
         """How often anybody has asked the controller anything."""
+        self.strangers: dict[int, Booking] = {}
+        """Jobs of other people, under ids that were ours."""
         self._site = site
         self._random = random
 
@@ -63,7 +66,7 @@ class SimSlurm(Cluster):
         self._reach_controller()
         if self._chance(self.faults.look_fails):
             raise SlurmUnavailable("Socket timed out on send/recv operation")
-        known = (self.bookings.get(number) for number in slurm_job_ids)
+        known = (self._bearer(number) for number in slurm_job_ids)
         return {
             one.number: one.queue_entry()
             for one in known
@@ -76,10 +79,11 @@ class SimSlurm(Cluster):
         if self.faults.accounting_is_off:
             return {}
         now = self.clock.now()
+        known = {number: self._bearer(number) for number in slurm_job_ids}
         told = {
-            number: self.bookings[number].account(now)
-            for number in slurm_job_ids
-            if number in self.bookings and self.bookings[number].submit_time >= since
+            number: one.account(now)
+            for number, one in known.items()
+            if one is not None and one.submit_time >= since
         }
         return {number: entry for number, entry in told.items() if entry is not None}
 
@@ -99,16 +103,40 @@ class SimSlurm(Cluster):
         """End allocations."""
         self._reach_controller()
         for number in slurm_job_ids:
-            if number in self.bookings:
-                self.end(self.bookings[number], SlurmState.CANCELLED)
+            booking = self._bearer(number)
+            if booking is not None:
+                self.end(booking, SlurmState.CANCELLED)
 
     def site(self) -> Site:
         """The cluster as it was made."""
         self._reach_controller()
         return self._site
 
+    def _bearer(self, number: int) -> Booking | None:
+        """Whose job has that id now."""
+        return self.strangers.get(number) or self.bookings.get(number)
+
     def _all(self, token: str) -> list[Booking]:
         return [one for one in self.bookings.values() if one.token == token]
+
+    def forgot(self, booking: Booking) -> None:
+        """Its id may go to somebody else's job, which runs."""
+        if not self._chance(self.faults.ids_recycled):
+            return
+        env, now = self.clock.env, self.clock.now()
+        request = replace(booking.request, name="theirs", comment="")
+        stranger = Booking(
+            number=booking.number,
+            request=request,
+            script=Script("", request.name, "theirs", "/"),
+            submit_time=now,
+            granted=env.event(),
+            verdict=env.event(),
+            state=SlurmState.RUNNING,
+            start_time=now,
+        )
+        stranger.tell(SlurmState.RUNNING, now)
+        self.strangers[booking.number] = stranger
 
     # ── faults ───────────────────────────────────────────────────────────────
 

@@ -7,6 +7,7 @@ nothing to is the state: every verb is SqlStore's.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slurmtorc.errors import StoreUnavailable
@@ -32,6 +33,12 @@ class SimStore(SqlStore):
         self.reset()
         super().__init__("sqlite://", clock)
 
+    def close(self) -> None:
+        """Give back the connections."""
+        self._reader.close()
+        self._writer.close()
+        super().close()
+
     def reset(self) -> None:
         """Another world begins: nothing is wrong, and nobody listens."""
         self._own.clear()
@@ -55,7 +62,12 @@ class SimStore(SqlStore):
     @contextmanager
     def _transaction(self, *, durable: bool) -> Iterator[Any]:
         self._be_there()
-        with super()._transaction(durable=durable) as connection:
+        connection = self._writer
+        with (
+            self._our_words(),
+            self._dialect.writing(connection, durable=durable),
+            connection.begin(),
+        ):
             before = _total(connection)
             yield connection
             changed = _total(connection) > before
@@ -63,8 +75,19 @@ class SimStore(SqlStore):
             self._note()
 
     def _ask(self, question: Callable[[Any], R]) -> R:
+        """Outside of transactions: there is one connection, so nobody to be kept apart from."""
         self._be_there()
-        return super()._ask(question)
+        if self._joined.get() is not None:
+            return super()._ask(question)
+        return question(self._reader)
+
+    @cached_property
+    def _reader(self) -> Any:
+        return self._dialect.engine.connect().execution_options(begins=False)
+
+    @cached_property
+    def _writer(self) -> Any:
+        return self._dialect.engine.connect()
 
     def _be_there(self) -> None:
         if self.is_away():

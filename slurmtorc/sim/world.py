@@ -228,6 +228,7 @@ class Simulation:
         if chance:
             self.store.is_answer_lost = lambda: random.random() < chance
         self._at(faults.preemptions, lambda: self._end_one(SlurmState.PREEMPTED))
+        self._at(faults.requeues, lambda: self._end_one(SlurmState.PREEMPTED, goes_back=True))
         self._at(faults.cancels, lambda: self._end_one(SlurmState.CANCELLED))
         self._at(faults.worker_kills, self._kill_a_worker)
         self._at(faults.watch_kills, self._kill_the_watch)
@@ -243,11 +244,11 @@ class Simulation:
         for moment in moments:
             self.clock.env.process(one(moment))
 
-    def _end_one(self, state: SlurmState) -> None:
+    def _end_one(self, state: SlurmState, *, goes_back: bool = False) -> None:
         running = self.slurm.running()
         wanted = running if state is SlurmState.PREEMPTED else self.slurm.alive()
         if wanted:
-            self.slurm.end(self.random.choice(wanted), state)
+            self.slurm.end(self.random.choice(wanted), state, goes_back=goes_back)
 
     def _kill_a_worker(self) -> None:
         running = self.slurm.running()
@@ -269,13 +270,23 @@ class Simulation:
             watches=self.watches,
             jobs=self.store.rows(Job, **of_it).items,
             results=self.store.rows(Result, **of_it).items,
+            ended_at=self._ends(),
             allocations=self.store.rows(Allocation, **of_it).items,
             nodes=self.store.rows(ComputeNode, **of_it).items,
             bookings=list(self.slurm.bookings.values()),
             runs=self.runs,
             lives=self.lives,
+            strangers=list(self.slurm.strangers.values()),
             queries=self.slurm.queries,
         )
+
+    def _ends(self) -> dict[tuple[int, int], float]:
+        events = self.store.events(self.workflow.id, limit=1_000_000)
+        return {
+            (event.data["job_id"], event.data["attempt_id"]): event.timestamp
+            for event in events
+            if "return_code" in event.data
+        }
 
 
 def _random(seed: object, part: str) -> Random:

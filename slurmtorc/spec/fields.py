@@ -6,16 +6,25 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from slurmtorc.errors import InvalidValue
 from slurmtorc.units import parse_duration, parse_memory, parse_walltime
 
 
 def _memory(text: str) -> str:
-    parse_memory(text)
+    if not parse_memory(text):
+        raise InvalidValue(f"memory {text!r} is none", allowed="write what a job needs, as in 512m")
     return text
 
 
 def _runtime(text: str) -> str:
-    parse_duration(text)
+    if not parse_duration(text):
+        raise InvalidValue(f"runtime {text!r} is none", allowed="write at least PT1S")
+    return text
+
+
+def _command(text: str) -> str:
+    if not text.strip():
+        raise InvalidValue(f"command {text!r} runs nothing", allowed="write what to run, or `true`")
     return text
 
 
@@ -32,6 +41,7 @@ Positive = Annotated[int, Field(ge=1, le=_INT32_MAX)]
 Whole = Annotated[int, Field(ge=-_INT32_MAX, le=_INT32_MAX)]
 Memory = Annotated[str, AfterValidator(_memory), Field(examples=["512m", "8g"])]
 Runtime = Annotated[str, AfterValidator(_runtime), Field(examples=["PT30M", "P1DT12H"])]
+Command = Annotated[str, AfterValidator(_command)]
 Walltime = Annotated[str, AfterValidator(_walltime), Field(examples=["04:00:00", "1-12:00:00"])]
 Names = list[Line]
 Parameters = Annotated[

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyjson5
 
-from slurmtorc.spec.faults import malformed, place_of, places_of
+from slurmtorc.errors import Fault, SpecError
+from slurmtorc.spec.faults import LIMIT, malformed, place_of, places_of
 from slurmtorc.spec.sound import MAX_DEPTH, NOT_A_MAP
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from slurmtorc.errors import SpecError
     from slurmtorc.spec.faults import Path
 
 _TOKEN = re.compile(
@@ -97,10 +97,21 @@ def _no_constant(word: str) -> Any:
 
 
 def _twice(text: str, source: str) -> SpecError:
-    path, offset = next((path, offset) for path, offset, again in _places(text) if again)
-    line = locate(text, {path})[path][0]
-    message = f"the key {path[-1]!r} is given twice, first on line {line}"
-    return malformed(source, message, place_of(text, offset), path=path)
+    """Every key that its map has already, with its place and that of the first."""
+    firsts: dict[Path, int] = {}
+    again: list[tuple[Path, int]] = []
+    for path, offset, repeated in _places(text):
+        if repeated and len(again) < LIMIT:
+            again.append((path, offset))
+        firsts.setdefault(path, offset)
+    first = places_of(text, {path: firsts[path] for path, _ in again})
+    return SpecError(source, [_repeated(text, *one, first[one[0]][0]) for one in again])
+
+
+def _repeated(text: str, path: Path, offset: int, first: int) -> Fault:
+    line, column = place_of(text, offset)
+    message = f"the key {path[-1]!r} is given twice, first on line {first}"
+    return Fault(message, path, line=line, column=column)
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from slurmtorc.spec.fields import (
+    Command,
     Count,
     Line,
     Memory,
@@ -50,7 +51,7 @@ class JobShape(Parameterized):
 
     name: Line
     """Unique after expansion; `{parameter}` is replaced."""
-    command: str
+    command: Command
     """What to run; `{parameter}` and `${files.input.NAME}` are replaced."""
     invocation_script: str | None = None
     """Put in front of the command."""

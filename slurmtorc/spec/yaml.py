@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from slurmtorc.errors import SpecError
     from slurmtorc.spec.faults import Path
 
+MIB = 1024**2
+LONGEST_LINE = 4 * MIB
+"""Characters."""
 MAX_ALIASED = 5_000_000
 _NONE = object()
 _WORDS = {
@@ -45,12 +48,25 @@ _NOT_YAML = re.compile(
 
 def parse(text: str, source: str) -> Any:
     """The plain tree of one document; None if it holds nothing."""
+    _refuse_endless_line(text, source)
     try:
         return _Builder(text, source).build()
     except yaml.MarkedYAMLError as error:
         raise _syntax(error, source) from None
     except yaml.YAMLError:
         raise _character(text, source) from None
+
+
+def _refuse_endless_line(text: str, source: str) -> None:
+    """Nobody writes such a line; reading what a program wrote by mistake would take minutes."""
+    start = 0
+    while start + LONGEST_LINE < len(text):
+        end = text.rfind("\n", start, start + LONGEST_LINE + 1)
+        if end < 0:
+            message = f"a line of more than {LONGEST_LINE // MIB} MiB"
+            hint = "break it into lines; what is JSON, name .json"
+            raise malformed(source, message, place_of(text, start), hint=hint)
+        start = end + 1
 
 
 def scalar(text: str) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Update, bindparam, func, insert, select, update
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import Allocation, AllocationStatus, ComputeNode
@@ -27,27 +28,37 @@ def _row(record: Any) -> dict[str, Any]:
 # ── allocations ──────────────────────────────────────────────────────────────
 
 
+_INTEND = insert(t.allocation).returning(_ALLOCATION.id)
+
+
 def intend(connection: Connection, intents: Sequence[Allocation], now: float) -> list[Allocation]:
     """Record allocations before Slurm knows them."""
     recorded = []
     for intent in intents:
         fresh = replace(intent, status=AllocationStatus.INTENDED, created_at=now)
-        query = insert(t.allocation).values(**_row(fresh)).returning(_ALLOCATION.id)
-        recorded.append(replace(fresh, id=connection.execute(query).scalar_one()))
+        number = connection.execute(_INTEND, _row(fresh)).scalar_one()
+        recorded.append(replace(fresh, id=number))
     for allocation in recorded:
         data = {"allocation_id": allocation.id, "token": allocation.token}
         events.write(connection, allocation.workflow_id, now, [("allocation_intended", data)])
     return recorded
 
 
+_ASK = (
+    update(t.allocation)
+    .where(
+        _ALLOCATION.id == bindparam("allocation"),
+        _ALLOCATION.status == AllocationStatus.INTENDED,
+        _ALLOCATION.asked_at.is_(None) | (_ALLOCATION.asked_at < bindparam("stale_before")),
+    )
+    .values(asked_at=bindparam("b_asked_at"))
+)
+
+
 def asking(connection: Connection, allocation_id: int, stale_before: float, now: float) -> bool:
     """Mark an intent as being asked for, unless somebody has done so since `stale_before`."""
-    free = _ALLOCATION.asked_at.is_(None) | (_ALLOCATION.asked_at < stale_before)
-    mine = (
-        (_ALLOCATION.id == allocation_id) & (_ALLOCATION.status == AllocationStatus.INTENDED) & free
-    )
-    change = update(t.allocation).where(mine).values(asked_at=now)
-    return bool(connection.execute(change).rowcount)
+    values = {"allocation": allocation_id, "stale_before": stale_before, "b_asked_at": now}
+    return bool(connection.execute(_ASK, values).rowcount)
 
 
 def submitted(
@@ -75,17 +86,26 @@ def closed(
     return _changed(connection, allocation, "allocation_closed", now, changes)
 
 
+_LOCK = select(_ALLOCATION.id).where(_ALLOCATION.id == bindparam("allocation")).with_for_update()
+
+
 def _locked(connection: Connection, allocation_id: int) -> Allocation:
-    query = select(_ALLOCATION.id).where(_ALLOCATION.id == allocation_id).with_for_update()
-    connection.execute(query)
+    connection.execute(_LOCK, {"allocation": allocation_id})
     return records.get(connection, Allocation, allocation_id)
+
+
+@cache
+def _change(names: tuple[str, ...]) -> Update:
+    """Of these columns of one allocation; there are as many as there are verbs."""
+    values: dict[str, Any] = {name: bindparam(f"b_{name}") for name in names}
+    return update(t.allocation).where(_ALLOCATION.id == bindparam("allocation")).values(values)
 
 
 def _changed(
     connection: Connection, allocation: Allocation, what: str, now: float, changes: dict[str, Any]
 ) -> Allocation:
-    condition = _ALLOCATION.id == allocation.id
-    connection.execute(update(t.allocation).where(condition).values(**changes))
+    values = {f"b_{name}": value for name, value in changes.items()}
+    connection.execute(_change(tuple(changes)), {"allocation": allocation.id, **values})
     after = replace(allocation, **changes)
     data = {
         "allocation_id": after.id,
@@ -100,6 +120,9 @@ def _changed(
 # ── workers ──────────────────────────────────────────────────────────────────
 
 
+_REGISTER = insert(t.compute_node).returning(_NODE.id)
+
+
 def register(connection: Connection, node: ComputeNode, now: float) -> ComputeNode:
     """Record a new worker; its allocation is active from now on.
 
@@ -108,8 +131,7 @@ def register(connection: Connection, node: ComputeNode, now: float) -> ComputeNo
     """
     allocation = _joined(connection, node)
     fresh = replace(node, start_time=now, heartbeat=now, is_active=True)
-    query = insert(t.compute_node).values(**_row(fresh)).returning(_NODE.id)
-    recorded = replace(fresh, id=connection.execute(query).scalar_one())
+    recorded = replace(fresh, id=connection.execute(_REGISTER, _row(fresh)).scalar_one())
     data = {"compute_node_id": recorded.id, "hostname": recorded.hostname}
     events.write(connection, recorded.workflow_id, now, [("compute_node_started", data)])
     if allocation is not None and allocation.status is not AllocationStatus.ACTIVE:
@@ -131,22 +153,31 @@ def _joined(connection: Connection, node: ComputeNode) -> Allocation | None:
     return allocation
 
 
+_ALIVE = (_NODE.id == bindparam("node")) & _NODE.is_active
+_BEAT = (
+    update(t.compute_node)
+    .where(_ALIVE)
+    .values(
+        heartbeat=bindparam("b_heartbeat"),
+        lease_until=bindparam("b_lease_until"),
+        missed_since=None,
+    )
+)
+_RETIRE = (
+    update(t.compute_node).where(_ALIVE).values(is_active=False, end_time=bindparam("b_end_time"))
+)
+
+
 def heartbeat(connection: Connection, compute_node_id: int, lease_until: float, now: float) -> bool:
     """Renew a lease that has not been given up."""
-    alive = (_NODE.id == compute_node_id) & _NODE.is_active
-    change = (
-        update(t.compute_node)
-        .where(alive)
-        .values(heartbeat=now, lease_until=lease_until, missed_since=None)
-    )
-    return bool(connection.execute(change).rowcount)
+    values = {"node": compute_node_id, "b_heartbeat": now, "b_lease_until": lease_until}
+    return bool(connection.execute(_BEAT, values).rowcount)
 
 
 def retire(connection: Connection, compute_node_id: int, now: float) -> None:
     """The worker has ended; so has its allocation, if it was the last of it."""
-    alive = (_NODE.id == compute_node_id) & _NODE.is_active
-    change = update(t.compute_node).where(alive).values(is_active=False, end_time=now)
-    if not connection.execute(change).rowcount:
+    values = {"node": compute_node_id, "b_end_time": now}
+    if not connection.execute(_RETIRE, values).rowcount:
         return
     node = records.get(connection, ComputeNode, compute_node_id)
     executions.lose(connection, compute_node_id, now)
@@ -157,10 +188,14 @@ def retire(connection: Connection, compute_node_id: int, now: float) -> None:
         closed(connection, node.allocation_id, end.value if end else None, now)
 
 
+# One worker may command several nodes.
+_CAME = select(func.sum(_NODE.num_nodes), func.count().filter(_NODE.is_active)).where(
+    _NODE.allocation_id == bindparam("allocation")
+)
+
+
 def _all_gone(connection: Connection, allocation_id: int) -> bool:
     """Whether every worker of an allocation has come, and gone again."""
     allocation = _locked(connection, allocation_id)
-    # One worker may command several nodes.
-    query = select(func.sum(_NODE.num_nodes), func.count().filter(_NODE.is_active))
-    came, left = connection.execute(query.where(_NODE.allocation_id == allocation_id)).one()
+    came, left = connection.execute(_CAME, {"allocation": allocation_id}).one()
     return bool(came >= allocation.nodes and not left)

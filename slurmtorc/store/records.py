@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import FromClause, Select, Table, and_, func, select, true
+from sqlalchemy import FromClause, Select, Table, and_, bindparam, func, select, true
 
 from slurmtorc import model
 from slurmtorc.errors import InvalidValue, NotFound
@@ -19,11 +19,19 @@ from slurmtorc.ports import Page, Rows
 from slurmtorc.store import schema as t
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection
 
 R = TypeVar("R")
+
+
+class Shape(Enum):
+    """What a field is compared with; conditions of the same shapes are the same statement."""
+
+    ONE = 1
+    MANY = 2
+    NONE = 3
 
 
 class Kind:
@@ -63,15 +71,15 @@ class Kind:
                 values[name] = convert(values[name])
         return self.record(**values)
 
-    def where(self, conditions: Mapping[str, Any]) -> ColumnElement[bool]:
-        """The conditions of a list: a value, None, or a collection of values for a field."""
-        return and_(true(), *(self._compared(name, value) for name, value in conditions.items()))
+    def where(self, shapes: Iterable[tuple[str, Shape]]) -> ColumnElement[bool]:
+        """The conditions of a list, with a parameter of each field's name."""
+        return and_(true(), *(self._compared(name, shape) for name, shape in shapes))
 
-    def _compared(self, name: str, value: Any) -> ColumnElement[bool]:
+    def _compared(self, name: str, shape: Shape) -> ColumnElement[bool]:
         column = self.columns[self.checked(name)]
-        if isinstance(value, list | tuple | set | frozenset):
-            return column.in_([_plain(item) for item in value])
-        return column.is_(None) if value is None else column == _plain(value)
+        if shape is Shape.MANY:
+            return column.in_(bindparam(name, expanding=True))
+        return column.is_(None) if shape is Shape.NONE else column == bindparam(name)
 
     def checked(self, name: str) -> str:
         """The name, if it is a field. Raises InvalidValue: names may come from a command line."""
@@ -86,7 +94,15 @@ def _column(name: str, tables: Sequence[Table]) -> ColumnElement[Any]:
     return next(table.c[name] for table in tables if name in table.c)
 
 
+def _shape(value: Any) -> Shape:
+    if value is None:
+        return Shape.NONE
+    return Shape.MANY if isinstance(value, list | tuple | set | frozenset) else Shape.ONE
+
+
 def _plain(value: Any) -> Any:
+    if _shape(value) is Shape.MANY:
+        return [_plain(item) for item in value]
     return value.value if isinstance(value, Enum) else value
 
 
@@ -144,12 +160,16 @@ KINDS: Mapping[type, Kind] = {
 def get(connection: Connection, record: type[R], record_id: int) -> R:
     """One record. Raises NotFound."""
     kind = KINDS[record]
-    query = kind.select().where(kind.columns["id"] == record_id)
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(_by_id(kind), {"id": record_id}).mappings().first()
     if row is None:
         raise NotFound(f"there is no {_words(record)} {record_id}")
     found: R = kind.record_of(row)
     return found
+
+
+@cache
+def _by_id(kind: Kind) -> Select[Any]:
+    return kind.select().where(kind.columns["id"] == bindparam("id"))
 
 
 def _words(record: type) -> str:
@@ -160,22 +180,33 @@ def _words(record: type) -> str:
 def rows(connection: Connection, record: type[R], page: Page, where: Mapping[str, Any]) -> Rows[R]:
     """One page of a list, and the length of all of it."""
     kind = KINDS[record]
-    condition = kind.where(where)
-    query = kind.select().where(condition).order_by(*_order(kind, page))
-    found = connection.execute(query.offset(page.offset).limit(page.limit)).mappings()
+    shapes = tuple((name, _shape(value)) for name, value in where.items())
+    values = {name: _plain(value) for name, value in where.items() if value is not None}
+    window = {"page_offset": page.offset, "page_limit": page.limit}
+    query = _listing(kind, shapes, page.sort_by, page.reverse_sort)
+    found = connection.execute(query, values | window).mappings()
     items: list[R] = [kind.record_of(row) for row in found]
     total = page.offset + len(items)
     if len(items) == page.limit or (page.offset and not items):
-        count = select(func.count()).select_from(kind.source).where(condition)
-        total = connection.execute(count).scalar_one()
+        count = select(func.count()).select_from(kind.source).where(kind.where(shapes))
+        total = connection.execute(count, values).scalar_one()
     return Rows(items, total, page.offset)
 
 
-def _order(kind: Kind, page: Page) -> list[ColumnElement[Any]]:
-    columns = [kind.columns[kind.checked(page.sort_by)]]
-    if page.sort_by != "id":
+@lru_cache(maxsize=512)
+def _listing(
+    kind: Kind,
+    shapes: tuple[tuple[str, Shape], ...],
+    sort_by: str,
+    reverse: bool,  # noqa: FBT001  a cache's key
+) -> Select[Any]:
+    """Built once for each shape of conditions: to build it costs more than to run it."""
+    columns = [kind.columns[kind.checked(sort_by)]]
+    if sort_by != "id":
         columns.append(kind.columns["id"])
-    return [column.desc() if page.reverse_sort else column.asc() for column in columns]
+    order = [column.desc() if reverse else column.asc() for column in columns]
+    query = kind.select().where(kind.where(shapes)).order_by(*order)
+    return query.offset(bindparam("page_offset")).limit(bindparam("page_limit"))
 
 
 def events(connection: Connection, workflow_id: int, after: int, limit: int) -> list[model.Event]:

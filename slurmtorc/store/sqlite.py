@@ -171,5 +171,7 @@ def _pragma(connection: Connection, pragma: str) -> None:
 
 
 def _begin(connection: Connection) -> None:
+    if not connection.get_execution_options().get("begins", True):
+        return  # only reads, where nobody else writes
     mode = "BEGIN IMMEDIATE" if connection.info.get("writing") else "BEGIN"
     connection.exec_driver_sql(mode)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import Double, bindparam, func, insert, or_, select, update
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import Backlog, JobStatus, WatchState
@@ -27,6 +27,13 @@ _W = t.watch.c
 _FIELDS = tuple(field.name for field in fields(WatchState))
 _OF_WORKFLOW = select(t.watch).where(_W.workflow_id == bindparam("workflow")).with_for_update()
 
+_HOLDER = ("holder", "hostname", "pid", "lease_until")
+_HOLD = (
+    update(t.watch)
+    .where(_W.workflow_id == bindparam("workflow"))
+    .values({name: bindparam(f"b_{name}") for name in _HOLDER})
+)
+
 
 def hold(connection: Connection, me: WatchState, now: float) -> WatchState | None:
     """Take or renew the lease; None while somebody else's lasts."""
@@ -37,8 +44,9 @@ def hold(connection: Connection, me: WatchState, now: float) -> WatchState | Non
         return WatchState(**first)
     if row["holder"] not in {"", me.holder} and row["lease_until"] > now:
         return None
-    mine = {name: getattr(me, name) for name in ("holder", "hostname", "pid", "lease_until")}
-    connection.execute(update(t.watch).where(_W.workflow_id == me.workflow_id).values(**mine))
+    mine = {name: getattr(me, name) for name in _HOLDER}
+    values = {f"b_{name}": value for name, value in mine.items()}
+    connection.execute(_HOLD, {"workflow": me.workflow_id, **values})
     return WatchState(**{**row, **mine})
 
 
@@ -80,28 +88,36 @@ def note(connection: Connection, decisions: Sequence[Decision], now: float) -> N
         connection.execute(insert(t.watch_decision), rows)
 
 
+_NODE = t.compute_node.c
+_SUSPECT = (
+    update(t.compute_node)
+    .where(
+        _NODE.workflow_id.in_(bindparam("workflows", expanding=True)),
+        _NODE.is_active,
+        _NODE.lease_until < bindparam("now", type_=Double),
+        _NODE.missed_since.is_(None),
+    )
+    .values(missed_since=bindparam("now", type_=Double))
+)
+
+
 def suspect(connection: Connection, workflow_ids: Sequence[int], now: float) -> None:
     """Note since when the leases of active workers have been seen run out."""
-    node = t.compute_node.c
-    missed = (
-        node.workflow_id.in_(workflow_ids)
-        & node.is_active
-        & (node.lease_until < now)
-        & node.missed_since.is_(None)
-    )
-    connection.execute(update(t.compute_node).where(missed).values(missed_since=now))
+    connection.execute(_SUSPECT, {"workflows": workflow_ids, "now": now})
+
+
+_JOB = t.job.c
+_RETRIED = or_(_JOB.attempt_id > 1, _JOB.origin.is_not(None))
+_BACKLOG = select(
+    func.count(),
+    func.count().filter(_RETRIED),
+    func.min(_JOB.ready_since).filter(_RETRIED),
+).where(_JOB.workflow_id == bindparam("workflow"), t.has_status(t.job, JobStatus.READY))
 
 
 def backlog(connection: Connection, workflow_id: int) -> Backlog:
     """Ready jobs, and those among them that nobody has asked nodes for."""
-    job = t.job.c
-    retried = or_(job.attempt_id > 1, job.origin.is_not(None))
-    query = select(
-        func.count(),
-        func.count().filter(retried),
-        func.min(job.ready_since).filter(retried),
-    ).where(job.workflow_id == workflow_id, t.has_status(t.job, JobStatus.READY))
-    ready, retries, oldest = connection.execute(query).one()
+    ready, retries, oldest = connection.execute(_BACKLOG, {"workflow": workflow_id}).one()
     return Backlog(ready=ready, retries=retries, oldest_retry=oldest)
 
 

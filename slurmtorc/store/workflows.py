@@ -53,18 +53,23 @@ def locked(connection: Connection, workflow_id: int) -> RowMapping:
     return row
 
 
+_RUN = select(t.workflow.c.run_id, t.workflow.c.is_canceled).where(
+    t.workflow.c.id == bindparam("workflow")
+)
+_COUNTS = (
+    select(t.job.c.status, func.count())
+    .where(t.job.c.workflow_id == bindparam("workflow"))
+    .group_by(t.job.c.status)
+)
+
+
 def progress(connection: Connection, workflow_id: int) -> Progress:
     """Jobs by status."""
-    query = select(t.workflow.c.run_id, t.workflow.c.is_canceled)
-    row = connection.execute(query.where(t.workflow.c.id == workflow_id)).first()
+    row = connection.execute(_RUN, {"workflow": workflow_id}).first()
     if row is None:
         raise NotFound(f"there is no workflow {workflow_id}")
-    counts = (
-        select(t.job.c.status, func.count())
-        .where(t.job.c.workflow_id == workflow_id)
-        .group_by(t.job.c.status)
-    )
-    found = {JobStatus(status): count for status, count in connection.execute(counts)}
+    counts = connection.execute(_COUNTS, {"workflow": workflow_id})
+    found = {JobStatus(status): count for status, count in counts}
     return Progress(
         workflow_id=workflow_id, run_id=row.run_id, counts=found, is_canceled=row.is_canceled
     )

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from slurmtorc.rules.watching import Choice, Sighting
     from slurmtorc.schedule.regenerate import Regeneration
     from slurmtorc.schedule.submit import Outcome, Submitter
+    from slurmtorc.watch.agent import Agents
     from slurmtorc.watch.look import Scene
     from slurmtorc.watch.recover import RecoveryPlan
     from slurmtorc.watch.scripts import Scripts
@@ -59,6 +60,8 @@ class Ports:
     submitter: Submitter
     deputy: Deputy | None = None
     """Executes what is due when no worker is left; None in a simulation."""
+    agents: Agents | None = None
+    """Who is shown jobs that were set aside; None where nobody is."""
     scripts: Scripts | None = None
     """Recovery scripts of jobs whose worker died; None in a simulation, where all succeed."""
     traces: Callable[[Workflow, ComputeNode, Job], Traces]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import Conflict, SlurmError, StoreUnavailable
-from slurmtorc.model import ActionType, Workflow
+from slurmtorc.model import ActionType, JobStatus, Workflow
 from slurmtorc.rules.evidence import Standing
 from slurmtorc.rules.watching import (
+    Ask,
     Choice,
     Clear,
     Policy,
@@ -27,12 +28,13 @@ from slurmtorc.rules.watching import (
     decide,
 )
 from slurmtorc.watch.acts import Actor, Manner
+from slurmtorc.watch.asking import Asking
 from slurmtorc.watch.look import Scene, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from slurmtorc.model import Allocation, WatchState
+    from slurmtorc.model import Allocation, Progress, WatchState
     from slurmtorc.watch.acts import Ports
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,9 @@ class Watch:
         self.show = show
         self.cases = {workflow.id: Case(workflow) for workflow in workflows}
         self.actor = Actor(ports, conduct.manner)
+        agents = ports.agents
+        self.asking = None if agents is None else Asking(ports.store, agents)
+        self._heard: dict[int, str] = {}
         self._next_look = 0.0
         self._stamp: object = None
         self._down_since: float | None = None
@@ -139,12 +144,19 @@ class Watch:
         ended = scripts is not None and scripts.poll()
         if self.ports.deputy is not None:
             ended = self.ports.deputy.poll() or ended
-        if now >= self._next_look or self._anything_over() or ended:
+        if self.asking is not None:
+            self._hear(self.asking)
+        if now >= self._next_look or self._anything_over() or ended or self._heard:
             self._round(now)
         if len(self.ended) == len(self.cases):
             return None
         rest = max(0.0, self._next_look - self.ports.clock.now())
         return min(rest, GLANCE_S)
+
+    def _hear(self, asking: Asking) -> None:
+        for number, line in asking.hear().items():
+            log.info("Workflow %d: %s", number, line)
+            self._heard[number] = line
 
     def leave(self) -> None:
         """Give all leases back: another watch may go on at once."""
@@ -152,6 +164,8 @@ class Watch:
             self.ports.scripts.stop()
         if self.ports.deputy is not None:
             self.ports.deputy.stop()
+        if self.ports.agents is not None:
+            self.ports.agents.stop()
         for number in self.cases:
             self.ports.store.leave_watch(number, self.ports.holder)
 
@@ -214,22 +228,34 @@ class Watch:
 
     def _judge(self, case: Case, scene: Scene, memory: WatchState | None) -> None:
         """Sweep, decide and act in one workflow."""
-        acts: list[str] = []
-        if memory is not None:
+        acts = [said] if (said := self._heard.pop(case.workflow.id, None)) else []
+        passive = memory is None
+        if not passive:
             prepare = self.actor.foresee if self.conduct.dry_run else self.actor.sweep
-            acts = prepare(case.workflow, scene)
+            acts += prepare(case.workflow, scene)
         seen = self._sighting(case, scene, memory)
-        choice = self._choice(seen, passive=memory is None)
-        if memory is not None and not self.conduct.dry_run:
+        choice = self._choice(seen, passive=passive)
+        if not passive and not self.conduct.dry_run:
             choice = self._after_actions(case, seen, choice)
             choice = self._act(case, scene, seen, choice)
             acts += self.actor.told()
+        elif isinstance(choice, Ask) and self.asking is not None:
+            name, prompt = self.asking.foresee(case.workflow)
+            acts.append(f"would be shown to agent {name!r}:\n{prompt}")
         if isinstance(choice, Stop):
             case.ended = choice
-        elif (self.conduct.once and not self._deputy_is_busy()) or self.conduct.dry_run:
+        elif self._is_done(case):
             case.ended = DONE
-        passive = memory is None
         self.show(View(case.workflow, seen, scene, choice, acts, passive, self._next_look))
+
+    def _is_done(self, case: Case) -> bool:
+        """Whether one look was all, and nobody is still at work on what it began."""
+        at_work = self._agent_thinks(case.workflow.id) or self._deputy_is_busy()
+        return self.conduct.dry_run or (self.conduct.once and not at_work)
+
+    def _agent_thinks(self, workflow_id: int) -> bool:
+        agents = self.ports.agents
+        return agents is not None and workflow_id in agents.busy
 
     def _sighting(self, case: Case, scene: Scene, memory: WatchState | None) -> Sighting:
         store, number = self.ports.store, case.workflow.id
@@ -243,15 +269,28 @@ class Watch:
             running=scene.standing(Standing.RUNNING),
             doubtful=scene.standing(Standing.UNKNOWN),
             workers=scene.workers,
+            unshown=self._unshown(progress),
             memory=memory or self._remembered(number),
         )
+
+    def _unshown(self, progress: Progress) -> int:
+        if self.asking is None or not progress.counts.get(JobStatus.PENDING_FAILED):
+            return 0
+        return self.asking.unshown(progress.workflow_id)
 
     def _choice(self, seen: Sighting, *, passive: bool) -> Choice:
         choice = decide(seen, self.conduct.policy)
         if isinstance(choice, Stop) and choice.rule == "stuck" and self._has_due(seen):
             return Wait(rule="actions", reason="an action is about to ask for nodes")
-        if not passive or seen.progress.is_complete:
-            return choice
+        if passive and not (isinstance(choice, Stop) and seen.progress.is_complete):
+            return self._passive(seen)
+        if isinstance(choice, Stop | Recover) and self._agent_thinks(seen.progress.workflow_id):
+            return Wait(rule="agent", reason="an agent thinks about jobs that were set aside")
+        return choice
+
+    @staticmethod
+    def _passive(seen: Sighting) -> Wait:
+        """What another watch decides is not ours to show; only the end is everybody's."""
         holder = f"{seen.memory.hostname} (process {seen.memory.pid})"
         return Wait(rule="passive", reason=f"another watch is at work: {holder}")
 
@@ -289,6 +328,8 @@ class Watch:
             recovered = self.actor.recover(case.workflow, seen, choice)
             case.workflow = self.ports.store.get(Workflow, case.workflow.id)
             return recovered
+        if isinstance(choice, Ask) and self.asking is not None:
+            return replace(choice, reason=f"{choice.reason}; {self.asking.ask(case.workflow)}")
         if isinstance(choice, Clear | Stop) and seen.progress.is_complete:
             self.actor.clear(case.workflow, scene, all_of_them=isinstance(choice, Clear))
         return choice

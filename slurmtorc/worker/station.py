@@ -22,7 +22,7 @@ class Conduct:
     """How one worker is to behave."""
 
     max_parallel_jobs: int | None = None
-    """At most so many at a time; without an `end_time` (`torc run`), whatever they need."""
+    """At most so many at a time; outside of an allocation, without an end, whatever they need."""
     idle_limit_s: float = 90.0
     patient: bool = False
     """Stays while other workers work."""

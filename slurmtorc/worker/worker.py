@@ -312,7 +312,8 @@ class Worker:
     def _claim(self) -> list[tuple[Claim, Place]]:
         store, node_id = self.ports.store, self.station.node.id
         limit, left = self.conduct.max_parallel_jobs, self._seconds_left()
-        if limit is not None and left is None:
+        alone = self.station.node.allocation_id is None and left is None
+        if limit is not None and alone:
             claims = store.claim_next(node_id, limit - len(self.running))
             return self._rooms.anywhere(claims)
         room = None if limit is None else limit - len(self.running)

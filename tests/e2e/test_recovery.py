@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ from torc import Torc
 from slurmtorc.model import (
     Allocation,
     AllocationStatus,
+    ComputeNode,
     Ending,
     Job,
     JobStatus,
@@ -202,6 +205,20 @@ def test_a_hook_mends_what_nobody_else_could(torc: Torc, store: SqlStore) -> Non
     done = torc("recover", "1", "--recovery-hook", "hook.sh", "-f", "json")
     assert done.json["unknown_retried"] == 4
     assert "said" in done.err
+    over(store)
+    assert set(words(store).values()) == {"completed"}
+
+
+def test_what_an_agent_lets_run_again_gets_nodes(torc: Torc, store: SqlStore) -> None:
+    torc("create", torc.write("plain.yaml", "use_pending_failed: true\n" + PLAIN))
+    torc("slurm", "regenerate", "1", "--submit", "-a", "sandbox")
+    eventually(lambda: Counter(words(store).values())["pending_failed"] == 4, 90)
+    eventually(lambda: not store.rows(ComputeNode, is_active=True).items, 90)
+    torc.env["TORC"] = f"{sys.executable} -P -m slurmtorc"
+    agent = "bash -c 'touch mended; $TORC jobs classify -w 1 retry'"
+    done = torc("recover", "1", "--ai-recovery", "--ai-agent", agent, "-f", "json")
+    assert "4 of 4 jobs decided" in done.err
+    assert done.json["submitted"] is True
     over(store)
     assert set(words(store).values()) == {"completed"}
 

@@ -188,18 +188,6 @@ def test_an_allocation_at_its_walltime_ends_its_jobs_with_152(
     assert allocation.final_state.value == "TIMEOUT"
 
 
-def test_a_step_at_its_limit_ends_with_152_and_the_worker_tells_it_itself(
-    torc: Torc, store: SqlStore
-) -> None:
-    """A minute is the shortest limit Slurm knows, and it looks every half minute."""
-    short = spec("{name: endless, command: sleep 300}")
-    torc.write("w.yaml", short.replace("00:10:00", "00:03:00"))
-    torc("submit", "w.yaml")
-    eventually(lambda: came_to(store), 170)
-    assert came_to(store) == {"endless": (152, "terminated", "timeout")}
-    assert store.rows(Allocation).items[0].final_state is None, "the allocation itself lives on"
-
-
 def test_the_example_of_steps_runs(torc: Torc, store: SqlStore) -> None:
     example = Path(__file__).parent.parent.parent / "examples" / "steps.yaml"
     torc.write("steps.yaml", example.read_text())

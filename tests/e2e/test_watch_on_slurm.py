@@ -165,6 +165,7 @@ def test_a_job_at_the_limit_of_its_step_ends_with_152_and_runs_again_in_another_
     assert watch.returncode == 0, out + err
     _ran_again(store, 1)
     assert allocations(store)[0].final_state is not SlurmState.TIMEOUT, "the step ended, not it"
+    assert "is gone" not in err, "the worker tells it itself"
     one_for_one(store, cluster)
 
 

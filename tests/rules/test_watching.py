@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from slurmtorc.model import Backlog, JobStatus, Progress, WatchState
 from slurmtorc.rules.watching import (
     LONGEST_PAUSE_S,
+    Ask,
     Clear,
     Policy,
     Recover,
@@ -184,3 +185,25 @@ def test_a_watch_never_stops_while_something_can_still_happen(
     if isinstance(choice, Schedule):
         assert policy.auto_schedule
         assert seen.backlog.ready
+
+
+# ── an agent ─────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("counts", "unshown", "asked"),
+    [
+        ({S.PENDING_FAILED: 2, S.BLOCKED: 1, S.COMPLETED: 3}, 2, True),
+        ({S.PENDING_FAILED: 2, S.BLOCKED: 1}, 0, False),
+        ({S.PENDING_FAILED: 2, S.READY: 1}, 2, False),
+        ({S.PENDING_FAILED: 2, S.PENDING: 1}, 2, False),
+        ({S.PENDING_FAILED: 2, S.RUNNING: 1}, 2, False),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_agent_is_asked_once_nothing_else_can_run(
+    counts: dict[JobStatus, int], unshown: int, asked: bool, workers: int
+) -> None:
+    seen = a_sighting(counts, unshown=unshown, workers=workers)
+    assert isinstance(decide(seen, Policy(ask_agent=True)), Ask) is asked
+    assert not isinstance(decide(seen, Policy()), Ask)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from factories import a_draft, a_job, a_need
 
 from slurmtorc.model import Draft, FailureHandler, Partition, Site, Workflow
+from slurmtorc.rules.planning import Options
 from slurmtorc.rules.watching import Policy
 from slurmtorc.sim.cluster import Configuration
 from slurmtorc.sim.faults import Faults
@@ -43,13 +44,15 @@ class World:
 
 
 def a_world(random: Random, directory: str) -> World:
-    draft = _draft(random, directory)
+    site = _site(random)
+    draft = _draft(random, directory, max(part.cpus for part in site.partitions))
     return World(
         draft,
-        _site(random),
+        site,
         _faults(random),
         Conditions(
             nodes_submit=random.random() < 0.7,
+            options=Options(account="sim", single_allocation=random.random() < 0.3),
             policy=Policy(
                 auto_schedule=random.random() < 0.5,
                 threshold=random.randint(1, 5),
@@ -71,11 +74,11 @@ def a_world(random: Random, directory: str) -> World:
     )
 
 
-def _draft(random: Random, directory: str) -> Draft:
+def _draft(random: Random, directory: str, most_cpus: int) -> Draft:
     needs = [
         a_need(
             f"need{number}",
-            num_cpus=random.randint(1, 4),
+            num_cpus=most_cpus if random.random() < 0.2 else random.randint(1, 4),
             memory=f"{random.randint(1, 4)}g",
             runtime=f"PT{random.choice([1, 2, 5, 10])}M",
         )
@@ -123,19 +126,19 @@ def _behaviour(random: Random, runtime: float) -> Behaviour:
 
 
 def _site(random: Random) -> Site:
-    return Site(
-        name="drawn",
-        partitions=(
-            Partition(
-                name="standard",
-                cpus=random.choice([4, 8, 16]),
-                memory_bytes=random.choice([8, 32]) * GIB,
-                nodes=random.randint(1, 4),
-                max_walltime_s=7200,
-                is_default=True,
-            ),
-        ),
+    """Partitions that differ in their nodes, or share them."""
+    partitions = tuple(
+        Partition(
+            name=f"part{number}",
+            cpus=random.choice([4, 8, 16]),
+            memory_bytes=random.choice([8, 32]) * GIB,
+            nodes=random.randint(1, 4),
+            max_walltime_s=random.choice([3600, 7200]),
+            is_default=number == 0,
+        )
+        for number in range(random.choice([1, 1, 2, 3]))
     )
+    return Site(name="drawn", partitions=partitions)
 
 
 def _faults(random: Random) -> Faults:
@@ -155,6 +158,9 @@ def _faults(random: Random) -> Faults:
         ),
         "orphans_live_s": lambda: random.choice([20.0, 200.0]),
         "preemptions": lambda: _moments(random),
+        "requeues": lambda: _moments(random),
+        "node_requeues": lambda: True,
+        "ids_recycled": lambda: 0.7,
         "cancels": lambda: _moments(random),
         "worker_kills": lambda: _moments(random),
         "watch_kills": lambda: _moments(random),
@@ -162,6 +168,8 @@ def _faults(random: Random) -> Faults:
         "store_answer_lost": lambda: random.uniform(0, 0.05),
     }
     chosen = random.sample(sorted(kinds), random.choice([0, 1, 2, 3, 5]))
+    if "node_requeues" in chosen and "node_failures" not in chosen:
+        chosen.append("node_failures")
     return Faults(**{name: kinds[name]() for name in chosen})
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def broken(report: Report) -> list[str]:
     """The promises that were not kept, each in a sentence."""
-    checks = (_ends_once, _lost, _intents, _twice, _falsely_dead, _truthful, _surplus)
+    checks = (_ends_once, _lost, _intents, _twice, _falsely_dead, _truthful, _surplus, _others)
     return [sentence for check in checks for sentence in check(report)]
 
 
@@ -74,21 +74,32 @@ def _twice(report: Report) -> Iterator[str]:
     Nobody can know of a success whose worker was killed before it could tell the store, nor of
     what an orphan does on a node that is out of reach.
     """
-    lost = {b.number for b in report.bookings if b.state is SlurmState.NODE_FAIL}
     killed = {life.slurm_job_id for life in report.lives if not life.in_order}
     told = {(r.job_id, r.attempt_id) for r in report.results if r.return_code == 0}
     successes: dict[int, list[Run]] = {}
     for run in report.runs:
         untold = run.slurm_job_id in killed and (run.job_id, run.attempt_id) not in told
-        if run.code == 0 and run.told and run.slurm_job_id not in lost and not untold:
+        if run.code == 0 and run.told and not _is_out_of_reach(report, run) and not untold:
             successes.setdefault(run.job_id, []).append(run)
     for job, runs in successes.items():
         if len(runs) > 1:
             yield f"job {job} ran to success {len(runs)} times: {runs}"
 
 
+def _is_out_of_reach(report: Report, run: Run) -> bool:
+    """Whether it had begun before a node of its allocation failed."""
+    (booking,) = (one for one in report.bookings if one.number == run.slurm_job_id)
+    over = [*booking.runs_over, (booking.state, booking.end_time or 0.0)]
+    failures = [when for state, when in over if state is SlurmState.NODE_FAIL]
+    return bool(failures) and run.start_time <= max(failures)
+
+
 def _falsely_dead(report: Report) -> Iterator[str]:
-    """An orphaned attempt was never run, or its worker or its allocation was really over."""
+    """An orphaned attempt was never run, or its worker or its allocation was really over.
+
+    When that was written down: what it says of the moment of the end may be too early, where a
+    queue that left the allocation out was the last that anybody heard.
+    """
     lives = {life.compute_node_id: life for life in report.lives if life.compute_node_id}
     ends = {b.number: b.end_time for b in report.bookings}
     ran = {(run.job_id, run.attempt_id) for run in report.runs}
@@ -98,7 +109,7 @@ def _falsely_dead(report: Report) -> Iterator[str]:
         if result.ending is not Ending.ORPHANED or never_ran or life is None:
             continue
         over = [t for t in (life.end_time, ends.get(life.slurm_job_id)) if t is not None]
-        if not over or min(over) > result.completion_time:
+        if not over or min(over) > report.ended_at[result.job_id, result.attempt_id]:
             yield f"{result.job_name} was given up while its worker was alive: {result}, {life}"
 
 
@@ -109,6 +120,12 @@ def _truthful(report: Report) -> Iterator[str]:
         done = (result.job_id, result.attempt_id) in succeeded
         if (result.return_code == 0) and not done:
             yield f"{result.job_name} is said to have succeeded, and did not: {result}"
+
+
+def _others(report: Report) -> Iterator[str]:
+    for one in report.strangers:
+        if one.verdict.triggered:
+            yield f"Slurm job {one.number}, which is somebody else's by now, was canceled"
 
 
 def _surplus(report: Report) -> Iterator[str]:

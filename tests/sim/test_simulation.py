@@ -239,6 +239,34 @@ def test_a_node_that_fails_ends_what_is_on_it_and_takes_nothing() -> None:
     assert cluster.state(second) is S.RUNNING
 
 
+def test_what_is_requeued_waits_again_under_its_id_and_accounting_says_so_late() -> None:
+    cluster = Cluster(nodes=1)
+    number = cluster.submit()
+    cluster.clock.sleep(5)
+    cluster.slurm.end(cluster.slurm.bookings[number], S.PREEMPTED, goes_back=True)
+    cluster.clock.sleep(2)
+    assert (cluster.state(number), cluster.told(number)) == (S.PENDING, S.PREEMPTED)
+    cluster.clock.sleep(5)
+    assert (cluster.state(number), cluster.told(number)) == (S.PENDING, S.PENDING)
+    del cluster.tasks[number]
+    cluster.clock.sleep(10)
+    assert (cluster.state(number), cluster.told(number)) == (S.RUNNING, S.RUNNING)
+    cluster.tasks[number].end(0)
+    cluster.clock.sleep(5)
+    assert (cluster.state(number), cluster.told(number)) == (S.COMPLETED, S.COMPLETED)
+
+
+def test_an_id_that_is_given_again_is_somebody_elses_in_both_answers() -> None:
+    cluster = Cluster(ids_recycled=1.0)
+    number = cluster.submit()
+    cluster.clock.sleep(5)
+    cluster.tasks[number].end(0)
+    cluster.clock.sleep(310)
+    seen, told = cluster.slurm.look([number]), cluster.slurm.account([number], START)
+    assert (seen[number].name, seen[number].state) == ("theirs", S.RUNNING)
+    assert told[number].name == "theirs"
+
+
 def test_a_controller_that_is_away_answers_nobody_and_ends_nothing() -> None:
     cluster = Cluster(controller_away=((30, 630),))
     number = cluster.submit()

@@ -119,3 +119,18 @@ def test_every_key_and_entry_has_a_place_where_it_stands(
         if isinstance(path[-1], str):
             key = json.dumps(path[-1], ensure_ascii=False)
             assert lines[line - 1][column - 1 :].startswith(key)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".json5"])
+def test_every_key_that_is_given_twice_is_told(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"w{suffix}"
+    path.write_text('{"a": {"b": 1, "b": 2},\n "c": 3,\n "c": 4, "a": 5, "c": 6}')
+    with pytest.raises(SpecError) as raised:
+        spec.read(str(path))
+    found = [(one.line, one.column, one.message) for one in raised.value.faults]
+    assert found == [
+        (1, 16, "the key 'b' is given twice, first on line 1"),
+        (3, 2, "the key 'c' is given twice, first on line 2"),
+        (3, 10, "the key 'a' is given twice, first on line 1"),
+        (3, 18, "the key 'c' is given twice, first on line 2"),
+    ]

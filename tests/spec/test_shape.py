@@ -60,6 +60,12 @@ SHAPES: list[tuple[dict[str, Any], list[str]]] = [
       'write it with its unit as text, as in "512m"'),
       ("resource_requirements[0].runtime: 30 is a number, not text; "
       'write an ISO 8601 duration as text, as in "PT30M"')]),
+    ({"resource_requirements": [{**R, "memory": "0g", "runtime": "PT0S"}]},
+     ["resource_requirements[0].memory: memory '0g' is none; write what a job needs, as in 512m",
+      "resource_requirements[0].runtime: runtime 'PT0S' is none; write at least PT1S"]),
+    ({"jobs": [{"name": "a", "command": ""}, {"name": "b", "command": " \n"}]},
+     ["jobs[0].command: command '' runs nothing; write what to run, or `true`",
+      "jobs[1].command: command ' \\n' runs nothing; write what to run, or `true`"]),
     ({"resource_requirements": [{**R, "memory": "10 gigs", "runtime": "2h"}]},
      ["resource_requirements[0].memory: memory '10 gigs' is not understood; write 10g",
       "resource_requirements[0].runtime: runtime '2h' is not understood; write PT2H"]),

@@ -7,7 +7,7 @@ from specs import write
 
 from slurmtorc import spec
 from slurmtorc.errors import Fault, SpecError
-from slurmtorc.spec.yaml import MAX_ALIASED
+from slurmtorc.spec.yaml import LONGEST_LINE, MAX_ALIASED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,3 +188,20 @@ def test_places_are_those_of_keys_and_entries(tmp_path: Path) -> None:
         ("jobs", 1, "zzzzzz"): (8, 15),
         ("jobs", 1, "command"): (8, 5),
     }
+
+
+def test_a_line_that_nobody_wrote_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text("name: x\njobs: [" + "a," * (LONGEST_LINE // 2) + "]\n")
+    with pytest.raises(SpecError) as raised:
+        spec.read(str(path))
+    (fault,) = raised.value.faults
+    assert (fault.line, fault.column) == (2, 1)
+    assert "a line of more than 4 MiB" in fault.message
+
+
+def test_a_long_file_of_short_lines_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    comment = "# " + "c" * 1000 + "\n"
+    path.write_text(comment * (LONGEST_LINE // 1000 + 10) + "name: x\n")
+    assert spec.read(str(path)).tree == {"name": "x"}

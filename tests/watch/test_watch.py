@@ -607,3 +607,19 @@ def test_a_store_that_is_away_is_waited_for(stage: Stage, monkeypatch: pytest.Mo
 def _dump(store: Any) -> list[str]:
     with store._dialect.engine.connect() as connection:
         return list(connection.connection.iterdump())
+
+
+def test_a_passive_watch_shows_no_decision_that_it_would_not_act_on(stage: Stage) -> None:
+    stage.begin(a_draft("x"))
+    node = stage.store.register(a_node(stage.id)).id
+    run_all(stage.store, node, return_code=1)
+    stage.store.retire(node)
+    stage.store.hold_watch(stage.watch("active").ports.watch_of(stage.id, stage.clock.now() + 1e4))
+    passive = stage.watch("passive", policy=Policy(recover=True))
+    passive.tick()
+    view = stage.views[-1]
+    assert (view.passive, view.choice.rule) == (True, "passive")
+    assert passive.ended == {}
+    without = stage.watch("without")
+    without.tick()
+    assert without.ended[stage.id].rule == "failed"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from factories import a_draft, a_job, a_need, a_node, a_report
+from factories import a_draft, a_job, a_need, a_node, a_report, an_allocation
 
 from slurmtorc.clock import ManualClock
 from slurmtorc.errors import StoreUnavailable
@@ -86,7 +86,11 @@ class Stage:
         self.store.initialize(self.id)
         workflow = self.store.get(Workflow, self.id)
         cpus, gpus = values.pop("cpus", 2), values.pop("gpus", ())
-        node = self.store.register(a_node(self.id, num_cpus=cpus))
+        allocation_id = None
+        if values.pop("in_allocation", False):
+            (intent,) = self.store.intend([an_allocation(self.id, "token")])
+            allocation_id = intent.id
+        node = self.store.register(a_node(self.id, num_cpus=cpus, allocation_id=allocation_id))
         around = Surroundings(
             workflow=workflow,
             directory=str(folder),
@@ -199,18 +203,29 @@ def test_with_a_number_of_parallel_jobs_needs_are_ignored(stage: Maker) -> None:
     assert len(s.runs()) == 3
 
 
-def test_in_an_allocation_a_number_of_parallel_jobs_is_only_a_limit(stage: Maker) -> None:
+@pytest.mark.parametrize(
+    ("values", "runs"),
+    [
+        ({"in_allocation": True, "end_time": 1_700_000_000.0 + 600}, {"fits0", "fits1", "fits2"}),
+        ({"in_allocation": True}, {"long", "fits0", "fits1"}),
+        ({"end_time": 1_700_000_000.0 + 600}, {"fits0", "fits1", "fits2"}),
+        ({}, {"large", "long", "fits0"}),
+    ],
+)
+def test_in_an_allocation_a_number_of_parallel_jobs_is_only_a_limit(
+    stage: Maker, values: dict[str, Any], runs: set[str]
+) -> None:
     s = stage(
+        a_job("large", requirement=2), a_job("long", requirement=1),
         *(a_job(f"fits{i}", requirement=0) for i in range(5)),
-        a_job("long", requirement=1), a_job("large", requirement=2),
         requirements=[
             a_need("fits", runtime="PT1M"), a_need("long", runtime="PT1H"),
             a_need("large", num_cpus=9),
         ],
-        max_parallel_jobs=3, cpus=8, end_time=1_700_000_000.0 + 600,
+        max_parallel_jobs=3, cpus=8, **values,
     )  # fmt: skip
     s.tick()
-    assert s.runs() == {"fits0", "fits1", "fits2"}
+    assert s.runs() == runs
 
 
 def test_every_job_has_gpus_of_its_own_and_others_see_none(stage: Maker) -> None:
