@@ -123,30 +123,43 @@ _DUE = and_(_A.trigger_count >= _A.required_triggers, _A.executed.is_(False))
 _HAPPENED = exists().where(t.action_run.c.action_id == _A.id)
 
 
-def _done_by(compute_node_id: int | None) -> ColumnElement[bool]:
-    """Whether a persistent action was executed by this worker; or, without one, in this run."""
-    if compute_node_id is not None:
-        return _HAPPENED.where(_R.compute_node_id == compute_node_id)
-    current = select(t.workflow.c.run_id).where(t.workflow.c.id == _A.workflow_id)
-    current = current.correlate(t.workflow_action)
-    return _HAPPENED.where(_R.compute_node_id.is_(None), _R.run_id == current.scalar_subquery())
+_CURRENT_RUN = (
+    select(t.workflow.c.run_id)
+    .where(t.workflow.c.id == _A.workflow_id)
+    .correlate(t.workflow_action)
+    .scalar_subquery()
+)
+_DONE_BY_WORKER = _HAPPENED.where(_R.compute_node_id == bindparam("node"))
+_DONE_IN_RUN = _HAPPENED.where(_R.compute_node_id.is_(None), _R.run_id == _CURRENT_RUN)
+
+_DUE_FOR_WORKER = and_(_DUE, or_(_A.persistent.is_(False), ~_DONE_BY_WORKER))
+"""A persistent action is due until this worker has executed it."""
+_DUE_FOR_OTHERS = and_(
+    _DUE,
+    or_(_A.persistent.is_(False), ~_DONE_IN_RUN),
+    _A.trigger_type.not_in(sorted(OF_WORKERS)),
+)
+"""Who is no worker executes it once in a run, and nothing that is about workers."""
 
 
 def _due_for(compute_node_id: int | None) -> ColumnElement[bool]:
-    mine = or_(_A.persistent.is_(False), ~_done_by(compute_node_id))
-    if compute_node_id is not None:
-        return and_(_DUE, mine)
-    return and_(_DUE, mine, _A.trigger_type.not_in(sorted(OF_WORKERS)))
+    return _DUE_FOR_OTHERS if compute_node_id is None else _DUE_FOR_WORKER
+
+
+_KIND = records.KINDS[Action]
+_OF_ALL = _KIND.select().where(_OF_WORKFLOW).order_by(_A.id)
+_PENDING = {who: _OF_ALL.where(_due_for(who)) for who in (None, 0)}
+"""Built once: every worker asks at every look."""
 
 
 def pending(
     connection: Connection, workflow_id: int, compute_node_id: int | None = None
 ) -> list[Action]:
     """What this worker may take; without one: what somebody may who is no worker."""
-    kind = records.KINDS[Action]
-    query = kind.select().where(_A.workflow_id == workflow_id, _due_for(compute_node_id))
-    found = connection.execute(query.order_by(_A.id)).mappings()
-    return [kind.record_of(row) for row in found]
+    query = _PENDING[None if compute_node_id is None else 0]
+    values = {"workflow": workflow_id, "node": compute_node_id}
+    found = connection.execute(query, values).mappings()
+    return [_KIND.record_of(row) for row in found]
 
 
 # ── taking one ───────────────────────────────────────────────────────────────
@@ -186,7 +199,7 @@ def _taken(
     connection.execute(_ROW, {"action": action_id})  # what others did to it is seen from here on
     change = update(t.workflow_action).where(_A.id == action_id, _due_for(node_id), _ALLOWED)
     values = {"executed": _A.persistent.is_(False), "executed_at": now, "executed_by": node_id}
-    if connection.execute(change.values(**values)).rowcount == 0:
+    if connection.execute(change.values(**values), {"node": node_id}).rowcount == 0:
         return None
     return records.get(connection, Action, action_id)
 
