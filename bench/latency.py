@@ -10,6 +10,7 @@ import subprocess
 import time
 from contextlib import ExitStack, closing
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,13 +19,15 @@ from bench import hands
 from bench.figures import Row, quantile, value
 from bench.plan import Benchmark, Missing, Place, Plan
 from bench.workflows import draft_of
-from slurmtorc.model import JobStatus, Result
+from slurmtorc.model import ComputeNode, JobStatus, Result
 from slurmtorc.ports import Page
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from bench.plan import Contender
 
 WORKERS = 4
 LAYERS = 60
@@ -36,7 +39,7 @@ START = "spawn of /bin/true"
 
 def latency(place: Place, database: str) -> Plan:
     """Both halves, one after the other."""
-    contenders = {
+    contenders: dict[str, Contender] = {
         "torc": partial(waking, place, database),
         "idle workers": partial(idling, place, database),
         START: spawning,
@@ -77,7 +80,7 @@ def waits_of(results: Sequence[Result]) -> list[float]:
     ordered = sorted(results, key=lambda result: result.job_id)
     layers = [ordered[i : i + WORKERS] for i in range(0, len(ordered), WORKERS)]
     waits = []
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in pairwise(layers):
         last = max(before, key=lambda result: result.completion_time or 0)
         waits += [
             result.start_time - last.completion_time
@@ -92,13 +95,14 @@ def waits_of(results: Sequence[Result]) -> list[float]:
 def idling(place: Place, database: str, folder: Path) -> dict[str, float]:
     """What the busiest worker without a job uses of a CPU, while one job runs elsewhere."""
     seconds = place.seconds(IDLE_S)
-    spec = _chain(f"sleep {60 + seconds}")
+    spec = _chain(f"sleep {30 + seconds}")
     with closing(_begun(place.url(database, folder), spec)) as store, ExitStack() as exits:
         workers = [_worker(store.url, folder) for _ in range(WORKERS)]
         for worker in workers:
             exits.callback(hands.end, worker)
+        hands.wait_until(lambda: store.rows(ComputeNode).total_count == WORKERS)
         hands.wait_until(lambda: store.progress(1).counts.get(JobStatus.RUNNING) == 1)
-        time.sleep(SETTLING_S + seconds / 10)
+        time.sleep(SETTLING_S)
         idle = [psutil.Process(worker.pid) for worker in workers]
         idle = [process for process in idle if not process.children()]
         before = [_cpu(process) for process in idle]
@@ -129,7 +133,9 @@ def _begun(url: str, spec: str) -> SqlStore:
 
 def _worker(url: str, folder: Path) -> subprocess.Popen[bytes]:
     """One more worker on this machine, with room for one job."""
-    return hands.started([*hands.TORC, "run", "1", "--max-parallel-jobs", "1", "--url", url], folder)
+    return hands.started(
+        [*hands.TORC, "run", "1", "--max-parallel-jobs", "1", "--url", url], folder
+    )
 
 
 def _layers(count: int, seconds: float) -> str:

@@ -26,7 +26,7 @@ def run_many(place: Place) -> Plan:
     """No shell anywhere: the machine's limit, make, and what others run jobs with."""
     jobs = place.many(JOBS)
     limit, spawning, remarks = spawn_loop(jobs, "true")
-    contenders = {
+    contenders: dict[str, Contender] = {
         "torc": partial(torc_run, flat(jobs, "true"), jobs),
         limit: spawning,
         "make -j2": partial(make, jobs),
@@ -64,7 +64,7 @@ def run_bash(place: Place) -> Plan:
     limit, spawning, remarks = spawn_loop(jobs, "bash", "-c", NEEDS_SHELL)
     beside = "xargs -P2 bash -c"
     rate = ("torc", "rate")
-    contenders = {
+    contenders: dict[str, Contender] = {
         "torc": partial(torc_run, flat(jobs, NEEDS_SHELL), jobs),
         beside: partial(xargs, jobs),
         limit: spawning,
@@ -85,7 +85,9 @@ def run_layers(place: Place) -> Plan:
         "independent jobs": partial(torc_run, flat(jobs, "true"), jobs),
     }
     rows = [
-        Row("time", "s", ("layered", "seconds"), ("independent jobs", "seconds"), target=ratio(1.15)),
+        Row(
+            "time", "s", ("layered", "seconds"), ("independent jobs", "seconds"), target=ratio(1.15)
+        ),
         Row("peak memory", "MB", ("layered", "peak_mb")),
     ]
     return Plan(contenders, rows)

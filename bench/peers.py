@@ -39,7 +39,9 @@ def installed(package: str) -> Path:
     if not python.exists():
         CACHE.mkdir(exist_ok=True)
         _quietly([sys.executable, "-m", "venv", str(home)], "no virtual environment for peers")
-    if subprocess.run([python, "-c", f"import {package}"], check=False, capture_output=True).returncode:
+    if subprocess.run(
+        [python, "-c", f"import {package}"], check=False, capture_output=True
+    ).returncode:
         _quietly([str(python), "-m", "pip", "install", "-q", package], f"cannot install {package}")
     return python
 

@@ -73,7 +73,7 @@ class Place:
 
     def many(self, full: int, least: int = 2, power: float = 1.0) -> int:
         """So many at full scale, and fewer in a small run."""
-        return max(min(least, full), round(full * self.scale**power))
+        return max(min(least, full), int(full * float(self.scale**power)))
 
     def seconds(self, full: float) -> float:
         """So long at full scale; never less than a tenth of a second."""
@@ -101,13 +101,18 @@ def run_place(*, scale: float = 1.0, peers: bool = False) -> Iterator[Callable[[
     """Makes places for benchmarks; what they share ends with the run."""
     servers: list[Server] = []
     with ExitStack() as exits, tempfile.TemporaryDirectory(prefix="torc-bench-") as folder:
-        exits.callback(lambda: [server.remove() for server in servers])
+        exits.callback(_remove, servers)
 
         def make() -> Place:
             own = Path(tempfile.mkdtemp(dir=folder))
             return Place(own, scale=scale, peers=peers, servers=servers)
 
         yield make
+
+
+def _remove(servers: Sequence[Server]) -> None:
+    for server in servers:
+        server.remove()
 
 
 def measured(plan: Plan, folder: Path, rounds: int) -> tuple[list[Round], dict[str, str]]:

@@ -84,9 +84,7 @@ def _programs() -> Path:
     places = sorted(Path("/").glob(PLACES.lstrip("/")), key=lambda place: place.parent.name)
     if places and (places[-1] / "initdb").exists():
         return places[-1]
-    raise NoPostgres(
-        "PostgreSQL's server programs are not installed (apt-get install postgresql)"
-    )
+    raise NoPostgres("PostgreSQL's server programs are not installed (apt-get install postgresql)")
 
 
 def _me() -> str:

@@ -8,13 +8,13 @@ import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench import hands
 from bench.figures import Row, value
 from bench.plan import Benchmark, Place, Plan
 from bench.startup import BARE
-from bench.workflows import created, draft_of, ready_store, spec_of
+from bench.workflows import draft_of, ready_store, spec_of
 from slurmtorc.model import Job
 from slurmtorc.ports import Page
 from slurmtorc.store.sql import SqlStore
@@ -22,7 +22,7 @@ from slurmtorc.store.sql import SqlStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.figures import Target
+    from bench.plan import Contender
 
 BIG, HUGE = 100_000, 1_000_000
 EXPLICIT = 45_000
@@ -109,16 +109,7 @@ def _into_postgres(url: str, rows: Iterator[object], edges: Iterator[object]) ->
 def explicit(place: Place) -> Plan:
     """`torc spec check` of a long file in which every job is written out."""
     jobs = place.many(EXPLICIT)
-    data = [
-        {
-            "name": f"job_{i:05d}",
-            "command": f"python work.py --case {i} --out results/{i:05d}.json --seed {i * 7919}"
-            f" --log logs/{i:05d}.txt --tolerance 1e-06 --method adaptive",
-            "depends_on": [f"job_{i - 1:05d}"] if i % 10 else [],
-            "env": {"OMP_NUM_THREADS": "1"},
-        }
-        for i in range(jobs)
-    ]
+    data = [_written_out(i) for i in range(jobs)]
     as_json, as_yaml = place.folder / "long.json", place.folder / "long.yaml"
     as_json.write_text(json.dumps({"name": "long", "jobs": data}))
     as_yaml.write_text("name: long\njobs:\n" + "".join(map(_entry, data)))
@@ -135,9 +126,20 @@ def explicit(place: Place) -> Plan:
     return Plan(contenders, rows, [f"the file has {as_yaml.stat().st_size / 1e6:.1f} MB"])
 
 
-def _entry(job: dict[str, object]) -> str:
+def _written_out(i: int) -> dict[str, Any]:
+    """One job of many, as large as people's are."""
+    return {
+        "name": f"job_{i:05d}",
+        "command": f"python work.py --case {i} --out results/{i:05d}.json --seed {i * 7919}"
+        f" --log logs/{i:05d}.txt --tolerance 1e-06 --method adaptive",
+        "depends_on": [f"job_{i - 1:05d}"] if i % 10 else [],
+        "env": {"OMP_NUM_THREADS": "1"},
+    }
+
+
+def _entry(job: dict[str, Any]) -> str:
     """One job as a person writes it."""
-    waits = "".join(f"      - {name}\n" for name in job["depends_on"])  # type: ignore[attr-defined]
+    waits = "".join(f"      - {name}\n" for name in job["depends_on"])
     return (
         f"  - name: {job['name']}\n    command: {job['command']}\n"
         + (f"    depends_on:\n{waits}" if waits else "")
@@ -152,9 +154,11 @@ def _command(line: list[str]) -> hands.Measuring:
 def bipartite(place: Place) -> Plan:
     """All-to-all between two groups: how it is stored, and how long that takes."""
     size = place.many(GROUP)
-    contenders = {"torc": partial(_two_groups, size), BARE: hands.bare_python}
+    contenders: dict[str, Contender] = {"torc": partial(_two_groups, size), BARE: hands.bare_python}
     rows = [
-        Row("created and initialized", "s", ("torc", "seconds"), (BARE, "seconds"), target=value(1)),
+        Row(
+            "created and initialized", "s", ("torc", "seconds"), (BARE, "seconds"), target=value(1)
+        ),
         Row("dependency rows", "rows", ("torc", "rows"), target=value(5000)),
     ]
     return Plan(contenders, rows)
@@ -222,9 +226,7 @@ def _bare_ms(folder: Path) -> dict[str, float]:
 def _create(name: str, database: str, jobs: int, limits: tuple[float, float]) -> Benchmark:
     prepare = partial(create, database=database, jobs=jobs, limits=limits)
     about = f"create and initialize {jobs:,} jobs on {database}"
-    return Benchmark(
-        f"create-{name}-{database}", about, prepare, rounds=3, heavy=jobs == HUGE
-    )
+    return Benchmark(f"create-{name}-{database}", about, prepare, rounds=3, heavy=jobs == HUGE)
 
 
 BENCHMARKS = (

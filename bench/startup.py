@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import hands
@@ -16,6 +15,7 @@ from slurmtorc.model import Allocation, Result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from bench.figures import Target
 

@@ -60,9 +60,7 @@ def cycle(place: Place, database: str, clients: int) -> Plan:
     return Plan(contenders, rows)
 
 
-def contest(
-    place: Place, database: str, clients: int, jobs: int, folder: Path
-) -> dict[str, float]:
+def contest(place: Place, database: str, clients: int, jobs: int, folder: Path) -> dict[str, float]:
     """All clients at once; what they did together and apart."""
     url = place.url(database, folder)
     ready_store(url, jobs).close()

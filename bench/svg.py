@@ -13,14 +13,10 @@ FONT = "font-family='ui-monospace,Menlo,Consolas,monospace'"
 
 def drawing(width: float, height: float, title: str, parts: list[str]) -> str:
     """A whole picture on a white ground, so that it is read on dark pages too."""
-    return "\n".join((
-        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width:g} {height:g}' "
-        f"width='{width:g}' height='{height:g}' {FONT} font-size='12'>",
-        f"<title>{escape(title)}</title>",
-        rect(0, 0, width, height, "#fff"),
-        *parts,
-        "</svg>\n",
-    ))  # fmt: skip
+    size = f"viewBox='0 0 {width:g} {height:g}' width='{width:g}' height='{height:g}'"
+    opening = f"<svg xmlns='http://www.w3.org/2000/svg' {size} {FONT} font-size='12'>"
+    named = f"<title>{escape(title)}</title>"
+    return "\n".join((opening, named, rect(0, 0, width, height, "#fff"), *parts, "</svg>\n"))
 
 
 def rect(x: float, y: float, width: float, height: float, fill: str, hint: str = "") -> str:

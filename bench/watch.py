@@ -7,12 +7,10 @@ work is measured; beside it what the scripts themselves cost.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -25,7 +23,9 @@ from slurmtorc.model import Allocation
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Sequence
+    from pathlib import Path
 
 WORKFLOWS = 100
 ALLOCATIONS = 10
@@ -51,7 +51,7 @@ def poll(place: Place) -> Plan:
 
 def polling(place: Place, _folder: Path) -> dict[str, float]:
     """A watch for some polls, less its first one, for each poll."""
-    seconds = place.seconds(POLLS * POLL_S)
+    seconds = max(place.seconds(POLLS * POLL_S), 3 * POLL_S)
     calls = place.folder / "called"
     first = cpu_of_watch(place.folder, "--once")
     before = calls.read_text().split().count("squeue")

@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import Self
 
 EVERY_S = 0.001
 """The kernel makes of it what its clock can do, often 4 ms."""
 IMPORTING = "(import)"
+PLUMBING = ("__main__", "click.")
+"""Modules that are on every stack and say nothing."""
 
 
 class Sampler:
@@ -31,7 +34,7 @@ class Sampler:
         self.stacks: dict[str, float] = {}
         self.before: dict[int, float] = {}
 
-    def __enter__(self) -> Sampler:
+    def __enter__(self) -> Self:
         signal.signal(signal.SIGPROF, self.look)
         signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
         return self
@@ -63,7 +66,7 @@ def folded(frame: FrameType | None) -> str:
     names: list[str] = []
     while frame is not None:
         name = _name(frame)
-        if not (names and names[-1] == name == IMPORTING):
+        if not name.startswith(PLUMBING) and not (names and names[-1] == name == IMPORTING):
             names.append(name)
         frame = frame.f_back
     return ";".join(reversed(names))
