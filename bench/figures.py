@@ -158,8 +158,8 @@ def worsening(now: Figure, before: Figure) -> float | None:
     """
     if now.beside != before.beside or now.judged <= 0 or before.judged <= 0:
         return None
-    good, bad = (before, now) if now.higher else (now, before)
-    return good.judged / bad.judged - 1
+    more, less = (before, now) if now.higher else (now, before)
+    return more.judged / less.judged - 1
 
 
 def as_json(figure: Figure) -> dict[str, Any]:

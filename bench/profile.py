@@ -25,11 +25,12 @@ PICTURE = FOLDER.parent / "docs" / "run10k.svg"
 PARTS = FOLDER / "profile.json"
 MOST = 15
 
+_STARTING = tuple(f"slurmtorc.worker.{name}" for name in ("launch", "spawn", "guard"))
 AREAS = (
     ("importing modules", ("(import)",)),
     ("reading and checking the file", ("slurmtorc.spec", "yaml.")),
     ("the store", ("slurmtorc.store", "sqlalchemy.", "alembic.")),
-    ("starting and reaping processes", ("slurmtorc.worker.launch", "subprocess.", "select.")),
+    ("starting and reaping processes", (*_STARTING, "subprocess.", "select.")),
     ("measuring jobs", ("slurmtorc.worker.monitor", "psutil.")),
     ("deciding, reporting and file names", ("slurmtorc.worker", "slurmtorc.rules")),
     ("showing how far it is", ("slurmtorc.cli", "rich.")),

@@ -73,6 +73,7 @@ def performance(page: str) -> str:
     made = {"baseline": baseline(), "profile": profile()}
     for name, lines in made.items():
         start, end = f"<!-- {name}: made by make docs -->", f"<!-- end of {name} -->"
+        assert start in page, f"docs/performance.md has lost its mark {start}"
         before, _, rest = page.partition(start)
         after = rest.partition(end)[2]
         page = "\n".join((f"{before}{start}", "", *lines, "", f"{end}{after}"))
