@@ -2,13 +2,14 @@
 
 Exit status: 0 when everything asked for was measured, however fast it was (a missed target or a
 figure worse than the baseline is for people to judge); 1 when a benchmark broke; 2 for a command
-line that means nothing.
+line that means nothing; 130 when it was stopped (by Ctrl-C or SIGTERM): then nothing is left.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from bench.plan import Benchmark
 
 WIDTH = 150
+STOPPED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -123,5 +125,12 @@ def end(
         console.print("Saved as the baseline. `make docs` puts it into docs/performance.md.")
 
 
+def stop(_number: int, _frame: object) -> None:
+    """Told to end: what was started is ended too, on the way out."""
+    sys.exit(STOPPED)
+
+
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     sys.exit(main())
