@@ -86,7 +86,7 @@ def run(
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a session, and what is in it."""
+    """End a process that leads a group, and all of the group."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -95,7 +95,7 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 def started(
     command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """A command in the background, silent, in a session of its own."""
+    """A command in the background, silent, in a process group of its own."""
     return subprocess.Popen(
         command, cwd=folder, env=environ(folder, env), stdin=QUIET, stdout=QUIET, stderr=QUIET,
         start_new_session=True,
