@@ -3,14 +3,15 @@
 # check   formatting, lint, types, the import contracts, the documentation
 # format  rewrite the code as the formatter wants it
 # docs    rewrite the parts of docs/ that are made from the program
-# bench   how fast it is, beside a reference measured in the same run
+# bench   how fast it is, beside references measured in the same run (NAME=run10k, ARGS=--peers)
+# profile where the time of a run goes: the flame graph of docs/performance.md
 
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 PYTEST_ARGS ?= -n 2
 
-.PHONY: demo test check format docs bench clean
+.PHONY: demo test check format docs bench profile clean
 
 demo: $(VENV)/installed
 	@sh examples/demo.sh $(BIN)
@@ -33,8 +34,12 @@ format: $(VENV)/installed-for-development
 docs: $(VENV)/installed-for-development
 	$(BIN)/python docs/make.py
 
-bench: $(VENV)/installed-for-development
-	$(BIN)/python bench/run.py $(NAME)
+bench: $(VENV)/installed-for-bench
+	$(BIN)/python -m bench $(NAME) $(ARGS)
+
+profile: $(VENV)/installed-for-bench
+	$(BIN)/python -m bench.profile $(ARGS)
+	$(BIN)/python docs/make.py
 
 $(VENV)/installed: pyproject.toml
 	@sh .ci/venv $(PYTHON) $(VENV) .
@@ -44,5 +49,9 @@ $(VENV)/installed-for-development: pyproject.toml
 	@sh .ci/venv $(PYTHON) $(VENV) '.[dev]'
 	@touch $@ $(VENV)/installed
 
+$(VENV)/installed-for-bench: pyproject.toml
+	@sh .ci/venv $(PYTHON) $(VENV) '.[bench]'
+	@touch $@ $(VENV)/installed
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) bench/.cache bench/results build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that are made from the program: the commands, and the spec's schema.
+"""Writes the parts of docs/ that are made: commands, the spec's schema, the tables of speed.
 
 python docs/make.py            rewrite them
 python docs/make.py --check    say what is out of date, and which links lead nowhere
@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -58,7 +58,89 @@ def walk(
 def pages() -> dict[Path, str]:
     """What is made, and where it goes."""
     schema = json.dumps(spec.schema(), indent=2, ensure_ascii=False)
-    return {DOCS / "cli.md": commands(), DOCS / "spec.schema.json": schema + "\n"}
+    return {
+        DOCS / "cli.md": commands(),
+        DOCS / "spec.schema.json": schema + "\n",
+        DOCS / "performance.md": performance((DOCS / "performance.md").read_text("utf-8")),
+    }
+
+
+# ── speed ────────────────────────────────────────────────────────────────────
+
+
+def performance(page: str) -> str:
+    """The page about speed, with the tables of what was measured last."""
+    made = {"baseline": baseline(), "profile": profile()}
+    for name, lines in made.items():
+        start, end = f"<!-- {name}: made by make docs -->", f"<!-- end of {name} -->"
+        assert start in page, f"docs/performance.md has lost its mark {start}"
+        before, _, rest = page.partition(start)
+        after = rest.partition(end)[2]
+        page = "\n".join((f"{before}{start}", "", *lines, "", f"{end}{after}"))
+    return page
+
+
+def baseline() -> list[str]:
+    """What was measured and saved last."""
+    path = ROOT / "bench" / "baseline.json"
+    if not path.exists():
+        return ["No baseline has been saved yet."]
+    saved = json.loads(path.read_text("utf-8"))
+    return [
+        f"Measured on {where(saved['machine'])}.",
+        "",
+        "| benchmark | measure | median | beside | ratio | target | reached |",
+        "|---|---|---|---|---|---|---|",
+        *(figure_row(figure) for figure in saved["figures"]),
+    ]
+
+
+def figure_row(figure: dict[str, Any]) -> str:
+    """One line of the table of speed."""
+    target = figure["target"]
+    beside = f"{figure['beside']}: {number(figure['reference'])}" if figure["beside"] else ""
+    unit = figure["unit"]
+    limit = ""
+    if target:
+        sign = "≥" if figure["higher"] else "≤"
+        limit = f"{sign} {number(target['limit'])} {'x' if target['of_ratio'] else unit}"
+    cells = (
+        *(f"`{figure['benchmark']}`", figure["row"]),
+        *(f"{number(figure['value']['median'])} {unit}", beside, number(figure["ratio"]), limit),
+        {True: "yes", False: "**no**", None: ""}[figure["reached"]],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def number(value: float | None) -> str:
+    """With three figures that say something."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 100 or not value else f"{value:.3g}"  # noqa: PLR2004
+
+
+def profile() -> list[str]:
+    """Where the CPU time of a run went."""
+    path = ROOT / "bench" / "profile.json"
+    if not path.exists():
+        return ["No profile has been made yet."]
+    said = json.loads(path.read_text("utf-8"))
+    each = 1000 * said["own_cpu"] / said["jobs"]
+    return [
+        f"{said['jobs']:,} jobs on {where(said['machine'])}: {each:.2f} ms of CPU for each job.",
+        "",
+        "| what for | part |",
+        "|---|---|",
+        *(f"| {area} | {100 * part:.1f} % |" for area, part in said["parts"].items()),
+    ]
+
+
+def where(machine: dict[str, Any]) -> str:
+    """The machine of a measurement."""
+    return (
+        f"{machine['cpus']} CPUs ({machine['cpu']}), {machine['system']}, "
+        f"Python {machine['python']}, {machine['date']}"
+    )
 
 
 def dead_links() -> Iterator[str]:
