@@ -33,6 +33,7 @@ class Scene:
         workflow = Workflow(name="w", submission_directory=str(folder))
         acts = [running(T.ON_WORKFLOW_COMPLETE, "one", "two"), running(T.ON_WORKER_COMPLETE, "x")]
         self.id, self.node = begin(self.store, a_draft("a", workflow=workflow, actions=acts))
+        self.store.heartbeat(self.node, 2e9)
         run_all(self.store, self.node)
         self.commands = Commands(self.clock)
         self.views: list[View] = []
