@@ -21,7 +21,7 @@ from slurmtorc.store import schema as t
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Column, ColumnElement, Connection
 
 R = TypeVar("R")
 
@@ -35,12 +35,13 @@ class Kind:
         source: FromClause,
         *tables: Table,
         convert: Mapping[str, Callable[[Any], Any]] | None = None,
-        names: Mapping[str, ColumnElement[Any]] | None = None,
+        names: Mapping[str, Column[Any]] | None = None,
     ) -> None:
         self.record = record
         self.source = source
+        self.table = tables[0]
         self.convert = convert or {}
-        self.columns: dict[str, ColumnElement[Any]] = {}
+        self.columns: dict[str, Column[Any]] = {}
         for field in fields(record):
             named = (names or {}).get(field.name)
             self.columns[field.name] = _column(field.name, tables) if named is None else named
@@ -67,6 +68,11 @@ class Kind:
         """The conditions of a list: a value, None, or a collection of values for a field."""
         return and_(true(), *(self._compared(name, value) for name, value in conditions.items()))
 
+    def counted(self, conditions: Mapping[str, Any]) -> FromClause:
+        """What to count for a list: what a row is joined with is looked up only if it matters."""
+        alone = all(self.columns[name].table is self.table for name in conditions)
+        return self.table if alone else self.source
+
     def _compared(self, name: str, value: Any) -> ColumnElement[bool]:
         column = self.columns[self.checked(name)]
         if isinstance(value, list | tuple | set | frozenset):
@@ -82,7 +88,7 @@ class Kind:
         return name
 
 
-def _column(name: str, tables: Sequence[Table]) -> ColumnElement[Any]:
+def _column(name: str, tables: Sequence[Table]) -> Column[Any]:
     return next(table.c[name] for table in tables if name in table.c)
 
 
@@ -166,7 +172,7 @@ def rows(connection: Connection, record: type[R], page: Page, where: Mapping[str
     items: list[R] = [kind.record_of(row) for row in found]
     total = page.offset + len(items)
     if len(items) == page.limit or (page.offset and not items):
-        count = select(func.count()).select_from(kind.source).where(condition)
+        count = select(func.count()).select_from(kind.counted(where)).where(condition)
         total = connection.execute(count).scalar_one()
     return Rows(items, total, page.offset)
 
