@@ -41,10 +41,11 @@ class Server:
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
 
-    def start(self) -> None:
+    def start(self, *, durable: bool = False) -> None:
+        """`durable`: what was committed outlives a stop in the mode "immediate"."""
         options = (
             f"-c unix_socket_directories={self.directory} -c listen_addresses='' -c fsync=off "
-            f"-c full_page_writes=off -c synchronous_commit=off -c max_connections=200"
+            f"-c full_page_writes=off -c synchronous_commit={'on' if durable else 'off'} -c max_connections=200"
         )
         log = self.directory / "log"
         self.run("pg_ctl", "-D", self.data, "-l", log, "-w", "-o", options, "start")
@@ -100,7 +101,7 @@ def postgres_server() -> Iterator[Server]:
 def own_postgres() -> Iterator[Server]:
     """A server that a test may stop and start."""
     server = Server()
-    server.start()
+    server.start(durable=True)
     yield server
     server.stop("immediate")
     shutil.rmtree(server.directory)
