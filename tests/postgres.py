@@ -43,9 +43,11 @@ class Server:
 
     def start(self, *, durable: bool = False) -> None:
         """`durable`: what was committed outlives a stop in the mode "immediate"."""
+        synchronous = "on" if durable else "off"
         options = (
             f"-c unix_socket_directories={self.directory} -c listen_addresses='' -c fsync=off "
-            f"-c full_page_writes=off -c synchronous_commit={'on' if durable else 'off'} -c max_connections=200"
+            f"-c full_page_writes=off -c synchronous_commit={synchronous} "
+            "-c max_connections=200"
         )
         log = self.directory / "log"
         self.run("pg_ctl", "-D", self.data, "-l", log, "-w", "-o", options, "start")
