@@ -1,12 +1,14 @@
 """How fast it is, as ratios: each figure beside a reference measured in the same run.
 
-    python bench/run.py [help|worker|run|spec|store|watch ...]     all of them if none is named
+    python bench/run.py [help|run|store|scale|clients ...]     all of them if none is named
 
+Postgres is measured too if TORC_BENCH_POSTGRES is the URL of an empty database of its own.
 A machine's load moves a figure and its reference together: compare the ratios of two versions.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -23,11 +25,24 @@ from typing import TYPE_CHECKING
 import psutil
 
 from slurmtorc.cli.run import read_draft
-from slurmtorc.model import Allocation, Capacity, ComputeNode, Ending, JobStatus, Report, Result
+from slurmtorc.model import (
+    Allocation,
+    Capacity,
+    ComputeNode,
+    Ending,
+    Job,
+    JobStatus,
+    Report,
+    Result,
+)
+from slurmtorc.ports import Page
+from slurmtorc.spec.check import load
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from slurmtorc.model import Claim
 
 PYTHON = (sys.executable, "-P")
 TORC = (*PYTHON, "-m", "slurmtorc")
@@ -164,22 +179,21 @@ def one_round(store: SqlStore, node: int) -> None:
     claims = store.claim(node, capacity, BATCH)
     assert len(claims) == BATCH
     store.start(node, [claim.job_id for claim in claims])
+    store.complete(node, [success(claim) for claim in claims])
+
+
+def success(claim: Claim) -> Report:
+    """The claimed attempt came to its end at once."""
     now = time.time()
-    store.complete(
-        node,
-        [
-            Report(
-                job_id=claim.job_id,
-                run_id=1,
-                attempt_id=claim.attempt_id,
-                return_code=0,
-                status=JobStatus.COMPLETED,
-                ending=Ending.EXIT,
-                start_time=now,
-                completion_time=now,
-            )
-            for claim in claims
-        ],
+    return Report(
+        job_id=claim.job_id,
+        run_id=1,
+        attempt_id=claim.attempt_id,
+        return_code=0,
+        status=JobStatus.COMPLETED,
+        ending=Ending.EXIT,
+        start_time=now,
+        completion_time=now,
     )
 
 
@@ -300,6 +314,199 @@ def started_watch(environ: Mapping[str, str], *options: str) -> subprocess.Popen
     )
 
 
+# ── scale ────────────────────────────────────────────────────────────────────
+
+PAIRS = """name: pairs
+jobs:
+- {{name: "a{{i:07d}}", command: "step {{i}}", parameters: {{i: "1:{half}"}}}}
+- {{name: "b{{i:07d}}", command: "then {{i}}", parameters: {{i: "1:{half}"}},
+   depends_on: ["a{{i:07d}}"]}}
+"""
+SCALES = (100_000, 1_000_000)
+EXPLICIT_JOBS = 45_000
+GROUP = 1000
+CLIENTS = (16, 32)
+CLIENT_JOBS = 40_000
+STATUS_JOBS = 100_000
+
+
+def measure_scale() -> None:
+    """Load, check and insert, then initialize; then a status page and a page of the job list."""
+    for jobs in SCALES:
+        for url in databases():
+            subprocess.run([*PYTHON, __file__, "--scale", url, str(jobs)], check=True)
+
+
+def one_scale(url: str, jobs: int) -> None:
+    """The same for one size, in a process of its own, whose memory is read."""
+    Path("pairs.yaml").write_text(PAIRS.format(half=jobs // 2))
+    began = time.perf_counter()
+    draft = load("pairs.yaml")
+    loaded = time.perf_counter()
+    with closing(SqlStore(url)) as store:
+        workflow_id = store.create(draft)
+        created = time.perf_counter()
+        store.initialize(workflow_id)
+        begun = time.perf_counter()
+        print(
+            f"{jobs:,} jobs, {url.partition(':')[0]}: load and check {loaded - began:.2f} s, ",
+            end="",
+        )
+        print(f"insert {created - loaded:.2f} s, initialize {begun - created:.2f} s, {own_peak()}")
+        status = best(lambda: store.progress(workflow_id))
+        page = best(lambda: store.rows(Job, Page(limit=50), workflow_id=workflow_id))
+    print(f"  status page {1000 * status:.0f} ms, job list of 50 {1000 * page:.0f} ms")
+
+
+def measure_explicit() -> None:
+    """A YAML file of 10 MB without parameters, beside the events of its C parser alone."""
+    command = "python3 /projects/analysis/run_step.py --sample {0} --input data/sample_{0}.csv"
+    entry = (
+        "- name: sample_{0:06d}\n  command: "
+        + command
+        + " --output results/{0}.parquet"
+        + " -v" * 20
+    )
+    after = "\n  depends_on: [sample_{1:06d}]\n"
+    entries = ((entry + after).format(i, max(0, i - 1)) for i in range(1, EXPLICIT_JOBS))
+    Path("big.yaml").write_text("name: big\njobs:\n" + entry.format(0) + "\n" + "".join(entries))
+    events = "import yaml; p = yaml.CSafeLoader(open('big.yaml'))\nwhile p.get_event(): pass"
+    figures = paired(
+        lambda: spent(*TORC, "spec", "check", "big.yaml"),
+        lambda: spent(*PYTHON, "-c", events),
+        repeats=3,
+    )
+    size = Path("big.yaml").stat().st_size / 1e6
+    tell(
+        f"torc spec check of {EXPLICIT_JOBS:,} explicit jobs, {size:.1f} MB", "its events", *figures
+    )
+    print(f"  {peak()}")
+
+
+def measure_groups() -> None:
+    """All of one group before all of another: through a pattern, and through one file."""
+    first = f'name: "a{{i}}", command: "true", parameters: {{i: "1:{GROUP}"}}'
+    then = f'name: "b{{i}}", command: "true", parameters: {{i: "1:{GROUP}"}}'
+    ways = {
+        "a pattern": f'jobs:\n- {{{first}}}\n- {{{then}, depends_on_regexes: ["^a"]}}\n',
+        "one file": f"files: [{{name: f, path: f}}]\njobs:\n- {{{first}, output_files: [f]}}\n"
+        f"- {{{then}, input_files: [f]}}\n",
+    }
+    for way, jobs in ways.items():
+        Path("groups.yaml").write_text(f"name: groups\n{jobs}")
+        for url in databases():
+            draft = load("groups.yaml")
+            with closing(SqlStore(url)) as store:
+                began = time.perf_counter()
+                store.initialize(store.create(draft))
+                seconds = time.perf_counter() - began
+            print(f"{GROUP} x {GROUP} by {way}, {url.partition(':')[0]}: {seconds:.2f} s")
+
+
+def measure_clients() -> None:
+    """Many processes claim, start and complete by ten; every second job waits for another."""
+    Path("pairs.yaml").write_text(PAIRS.format(half=CLIENT_JOBS // 2))
+    for url in databases():
+        for count in CLIENTS:
+            with closing(SqlStore(url)) as store:
+                workflow_id = store.create(load("pairs.yaml"))
+                store.initialize(workflow_id)
+            tell_clients(
+                f"{count} clients, {url.partition(':')[0]}", clients(url, workflow_id, count)
+            )
+
+
+def clients(url: str, workflow_id: int, count: int) -> list[dict[str, list[float]]]:
+    """What each of them did."""
+    command = [*PYTHON, __file__, "--client", url, str(workflow_id)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, **pipes) for _ in range(count)]
+    for one in started:
+        assert one.stdout.readline() == "here\n"
+    for one in started:
+        one.stdin.write("go\n")
+        one.stdin.flush()
+    return [json.loads(one.communicate()[0]) for one in started]
+
+
+def one_client(url: str, workflow_id: int) -> None:
+    """Claim, start and complete until nothing is left; the times of it."""
+    store = SqlStore(url)
+    node = store.register(
+        ComputeNode(
+            workflow_id=workflow_id,
+            hostname="here",
+            pid=os.getpid(),
+            num_cpus=BATCH,
+            memory_bytes=GIB,
+        )
+    ).id
+    print("here", flush=True)
+    sys.stdin.readline()
+    began, claims = time.time(), []
+    done = cycle(store, node, claims)
+    print(json.dumps({"span": [began, time.time()], "claims": claims, "done": [done]}))
+    store.close()
+
+
+def cycle(store: SqlStore, node: int, claims: list[float]) -> int:
+    """All rounds of one client; how many jobs it got."""
+    done = 0
+    capacity = Capacity(cpus=BATCH, memory_bytes=BATCH * GIB, gpus=0)
+    while True:
+        began = time.perf_counter()
+        got = store.claim(node, capacity, BATCH)
+        claims.append(time.perf_counter() - began)
+        if not got:
+            return done
+        store.start(node, [claim.job_id for claim in got])
+        store.complete(node, [success(claim) for claim in got])
+        done += len(got)
+
+
+def tell_clients(what: str, found: Sequence[Mapping[str, list[float]]]) -> None:
+    """Throughput, the slowest claims, and the share of the unluckiest."""
+    seconds = max(one["span"][1] for one in found) - min(one["span"][0] for one in found)
+    shares = [one["done"][0] for one in found]
+    claims = sorted(claim for one in found for claim in one["claims"])
+    p99 = claims[int(0.99 * len(claims))]
+    print(f"{what}: {sum(shares) / seconds:.0f} jobs/s; claim p99 {1000 * p99:.0f} ms; ", end="")
+    print(f"the unluckiest has {min(shares) / statistics.mean(shares):.2f} of the mean")
+
+
+def measure_status() -> None:
+    """`torc status ID`, beside an interpreter that does nothing."""
+    Path("pairs.yaml").write_text(PAIRS.format(half=STATUS_JOBS // 2))
+    created("pairs.yaml").close()
+    figures = paired(
+        lambda: spent(*TORC, "status", "1", "--url", "sqlite:///torc.db"),
+        lambda: spent(*PYTHON, "-c", "pass"),
+    )
+    tell(f"torc status of {STATUS_JOBS:,} jobs", "python -c pass", *figures)
+
+
+def databases() -> list[str]:
+    """A fresh SQLite file, and the Postgres database that TORC_BENCH_POSTGRES names, if any."""
+    Path("torc.db").unlink(missing_ok=True)
+    named = os.environ.get("TORC_BENCH_POSTGRES")
+    return [f"sqlite:///{Path.cwd()}/torc.db", *([named] if named else [])]
+
+
+def best(question: Callable[[], object], *, repeats: int = 5) -> float:
+    """The median of the seconds it takes."""
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        question()
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def own_peak() -> str:
+    """The most memory that this process had."""
+    return f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
+
+
 # ── how ──────────────────────────────────────────────────────────────────────
 
 
@@ -347,7 +554,18 @@ MEASUREMENTS: Mapping[str, Callable[[], None]] = {
     "run": measure_run,
     "spec": measure_spec,
     "watch": measure_watch,
+    "scale": measure_scale,
+    "explicit": measure_explicit,
+    "groups": measure_groups,
+    "clients": measure_clients,
+    "status": measure_status,
 }
 
+PARTS: Mapping[str, Callable[[str, int], None]] = {"--scale": one_scale, "--client": one_client}
+"""What this file does in processes of its own."""
+
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] and sys.argv[1] in PARTS:
+        PARTS[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+    else:
+        main()

@@ -52,15 +52,12 @@ def drafts(draw: st.DrawFn) -> Draft:
 
 def waits_for(draft: Draft) -> list[set[int]]:
     """Pair by pair."""
+    numbered = list(enumerate(draft.jobs))
     return [
         {
             *job.depends_on,
             *(other for b in job.after for other in draft.barriers[b]),
-            *(
-                n
-                for n, other in enumerate(draft.jobs)
-                if {*job.input_files} & {*other.output_files}
-            ),
+            *(n for n, other in numbered if {*job.input_files} & {*other.output_files}),
         }
         for job in draft.jobs
     ]
