@@ -72,9 +72,9 @@ def _span() -> Select[Any]:
 
 
 def _page(*order: Any) -> Select[Any]:
-    low, high, workflow = bindparam("low"), bindparam("high"), bindparam("workflow")
-    mine = _J.workflow_id + 0 == workflow  # a sum keeps the index by status out of it
-    query = _KIND.select().where(_J.id.between(low, high), mine).order_by(*order)
+    between = _J.id.between(bindparam("low"), bindparam("high"))
+    mine = _J.workflow_id + 0 == bindparam("workflow")  # a sum keeps the index by status out
+    query = _KIND.select().where(between, mine).order_by(*order)
     return query.limit(bindparam("limit")).offset(bindparam("offset"))
 
 
