@@ -419,11 +419,13 @@ def measure_clients() -> None:
 def clients(url: str, workflow_id: int, count: int) -> list[dict[str, list[float]]]:
     """What each of them did."""
     command = [*PYTHON, __file__, "--client", url, str(workflow_id)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    started = [subprocess.Popen(command, **pipes) for _ in range(count)]
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(count)]
     for one in started:
+        assert one.stdout is not None
         assert one.stdout.readline() == "here\n"
     for one in started:
+        assert one.stdin is not None
         one.stdin.write("go\n")
         one.stdin.flush()
     return [json.loads(one.communicate()[0]) for one in started]
@@ -443,7 +445,8 @@ def one_client(url: str, workflow_id: int) -> None:
     ).id
     print("here", flush=True)
     sys.stdin.readline()
-    began, claims = time.time(), []
+    began = time.time()
+    claims: list[float] = []
     done = cycle(store, node, claims)
     print(json.dumps({"span": [began, time.time()], "claims": claims, "done": [done]}))
     store.close()

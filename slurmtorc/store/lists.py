@@ -8,6 +8,7 @@ records.py has them.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy import bindparam, func, select, union_all
@@ -41,7 +42,7 @@ def rows(connection: Connection, kind: type[R], page: Page, where: Mapping[str, 
 
 def _jobs(connection: Connection, workflow_id: int, page: Page) -> Rows[Job]:
     """All jobs of a workflow in the order of their ids."""
-    low, high, total = connection.execute(_SPAN, {"workflow": workflow_id}).one()
+    low, high, total = connection.execute(_span(), {"workflow": workflow_id}).one()
     if not total:
         return Rows([], 0, page.offset)
     values = {"workflow": workflow_id, "low": low, "high": high, "offset": page.offset}
@@ -49,7 +50,7 @@ def _jobs(connection: Connection, workflow_id: int, page: Page) -> Rows[Job]:
         values["offset"] = 0
         end = "high" if page.reverse_sort else "low"
         values[end] += -page.offset if page.reverse_sort else page.offset
-    found = connection.execute(_PAGES[page.reverse_sort], values | {"limit": page.limit})
+    found = connection.execute(_page(page.reverse_sort), values | {"limit": page.limit})
     return Rows([_KIND.record_of(row) for row in found.mappings()], int(total), page.offset)
 
 
@@ -57,6 +58,7 @@ def _of(status: JobStatus, what: Any) -> Any:
     return select(what).where(_MINE, t.has_status(t.job, status)).scalar_subquery()
 
 
+@cache  # not when the module is imported: few commands list jobs
 def _span() -> Select[Any]:
     """First and last id, and the number of jobs: for each status two look-ups and a count."""
     of_each = (
@@ -71,12 +73,9 @@ def _span() -> Select[Any]:
     return select(func.min(found.low), func.max(found.high), func.sum(found.n))
 
 
-def _page(*order: Any) -> Select[Any]:
+@cache
+def _page(reverse: bool) -> Select[Any]:  # noqa: FBT001  a key of the cache
     between = _J.id.between(bindparam("low"), bindparam("high"))
     mine = _J.workflow_id + 0 == bindparam("workflow")  # a sum keeps the index by status out
-    query = _KIND.select().where(between, mine).order_by(*order)
+    query = _KIND.select().where(between, mine).order_by(_J.id.desc() if reverse else _J.id)
     return query.limit(bindparam("limit")).offset(bindparam("offset"))
-
-
-_SPAN = _span()
-_PAGES = {False: _page(_J.id), True: _page(_J.id.desc())}
