@@ -6,7 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
 
@@ -44,6 +44,7 @@ class Postgres:
         except ImportError:
             remedy = "pip install 'slurmtorc[postgres]'"
             raise StoreRefused(f"{self.shown_url} needs the psycopg package: {remedy}") from None
+        event.listen(self.engine, "connect", _without_compiling)
 
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:  # noqa: ARG002
@@ -81,6 +82,12 @@ class Postgres:
     def close(self) -> None:
         """Give back connections."""
         self.engine.dispose()
+
+
+def _without_compiling(connection: Any, _record: object) -> None:
+    """Compiling a statement takes the server longer than running any of ours."""
+    connection.execute("SET jit = off")
+    connection.commit()
 
 
 def _state_of_refusal(message: str) -> str:
