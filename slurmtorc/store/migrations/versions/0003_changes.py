@@ -21,7 +21,7 @@ def upgrade() -> None:
         ("user_data", sa.Column("changed_at", sa.Double(), nullable=True)),
         ("job", sa.Column("changed_at", sa.Double(), nullable=True)),
         ("job", sa.Column("changes", Json, nullable=True)),
-        ("workflow", sa.Column("linked_jobs", Id, nullable=False, server_default="0")),
+        ("workflow", sa.Column("linked_jobs", Id, nullable=False, server_default=sa.text("0"))),
     ):
         op.add_column(table, column)
     _only_where_known()
