@@ -17,6 +17,7 @@ from slurmtorc.model import Job, JobStatus
 from slurmtorc.ports import Rows
 from slurmtorc.store import records
 from slurmtorc.store import schema as t
+from slurmtorc.store.dialect import locks_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,8 @@ R = TypeVar("R")
 _J = t.job.c
 _KIND = records.KINDS[Job]
 _MINE = _J.workflow_id == bindparam("workflow")
+_SPAN = select(func.min(_J.id), func.max(_J.id), func.count()).where(_MINE)
+"""First and last id, and the number of jobs, in one pass: Postgres is slower in many."""
 
 
 def rows(connection: Connection, kind: type[R], page: Page, where: Mapping[str, Any]) -> Rows[R]:
@@ -42,7 +45,8 @@ def rows(connection: Connection, kind: type[R], page: Page, where: Mapping[str, 
 
 def _jobs(connection: Connection, workflow_id: int, page: Page) -> Rows[Job]:
     """All jobs of a workflow in the order of their ids."""
-    low, high, total = connection.execute(_span(), {"workflow": workflow_id}).one()
+    span = _SPAN if locks_rows(connection) else _span()
+    low, high, total = connection.execute(span, {"workflow": workflow_id}).one()
     if not total:
         return Rows([], 0, page.offset)
     values = {"workflow": workflow_id, "low": low, "high": high, "offset": page.offset}
@@ -60,7 +64,7 @@ def _of(status: JobStatus, what: Any) -> Any:
 
 @cache  # not when the module is imported: few commands list jobs
 def _span() -> Select[Any]:
-    """First and last id, and the number of jobs: for each status two look-ups and a count."""
+    """The same for SQLite: for each status two look-ups and a count."""
     of_each = (
         select(
             _of(status, func.min(_J.id)).label("low"),

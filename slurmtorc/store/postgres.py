@@ -28,6 +28,11 @@ _PATIENCE = {
 milliseconds): a worker that waited longer could miss its allocation's end."""
 
 
+POOL = 2
+"""Connections that a process keeps: one for its verbs, one that hears of news. As many more come
+when several of its threads ask at once; whoever wants another one waits."""
+
+
 class Postgres:
     """A Postgres server. Rows are locked by the statements that need it."""
 
@@ -37,7 +42,8 @@ class Postgres:
         try:
             self.engine = create_engine(
                 url.set(drivername="postgresql+psycopg"),
-                pool_size=2,
+                pool_size=POOL,
+                max_overflow=POOL,
                 pool_pre_ping=True,
                 connect_args=_PATIENCE,
             )

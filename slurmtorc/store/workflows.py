@@ -69,7 +69,8 @@ def _count_of(status: JobStatus) -> ColumnElement[int]:
 @cache
 def _counts() -> Select[Any]:
     """Twice as fast as grouping: entries of an index are counted, and no status is looked at."""
-    return select(*list[Any](map(_count_of, JobStatus)))
+    columns: list[Any] = list(map(_count_of, JobStatus))
+    return select(*columns)
 
 
 def progress(connection: Connection, workflow_id: int) -> Progress:
