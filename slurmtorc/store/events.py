@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert
 
 from slurmtorc.store import schema as t
+from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
 
-_INSERT = insert(t.event)
+_INSERT = Prepared(
+    insert(t.event).values(
+        {name: bindparam(name) for name in ("workflow_id", "timestamp", "type", "data")}
+    )
+)
 
 
 def write(
@@ -32,4 +37,4 @@ def write(
         for kind, data in happened
     ]
     if rows:
-        connection.execute(_INSERT, rows)
+        _INSERT.many(connection, rows)
