@@ -102,11 +102,16 @@ class Store(Protocol):
 
     # jobs
 
-    def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
+    def claim(
+        self, compute_node_id: int, free: Capacity, limit: int, ahead: int = 0
+    ) -> list[Claim]:
         """Take up to `limit` ready jobs that fit into `free` together: ready -> pending.
 
         In order of priority, gpus, runtime, memory, cpus (all descending), id. Jobs of
         `free.scheduler_id` or of no scheduler first; others only if there are none.
+
+        Up to `ahead` more may come with them that do not fit beside them: each is like one of
+        those that do, and fits once that has ended.
         """
 
     def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:

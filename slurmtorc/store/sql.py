@@ -209,9 +209,11 @@ class SqlStore:
 
     # ── jobs ─────────────────────────────────────────────────────────────────
 
-    def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
+    def claim(
+        self, compute_node_id: int, free: Capacity, limit: int, ahead: int = 0
+    ) -> list[Claim]:
         """Take ready jobs that fit."""
-        return self._change(lambda c: claiming.claim(c, compute_node_id, free, limit))
+        return self._change(lambda c: claiming.claim(c, compute_node_id, free, limit, ahead))
 
     def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:
         """Take ready jobs whatever they need."""

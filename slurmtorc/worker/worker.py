@@ -19,19 +19,14 @@ from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
 from slurmtorc.worker.doubts import Doubts
+from slurmtorc.worker.intake import Intake
 from slurmtorc.worker.outage import Outage
 from slurmtorc.worker.recovering import Recovering, is_script
 from slurmtorc.worker.rooms import Rooms
 from slurmtorc.worker.station import SHORTEST_KILL_WAIT_S
 
 if TYPE_CHECKING:
-    from slurmtorc.model import (
-        Capacity,
-        Claim,
-        Outlook,
-        Report,
-        SlurmStats,
-    )
+    from slurmtorc.model import Claim, Outlook, Report, SlurmStats
     from slurmtorc.ports import Exit
     from slurmtorc.worker.attempts import Attempt, Surroundings
     from slurmtorc.worker.rooms import Place
@@ -72,6 +67,9 @@ class Worker:
         """It ends without a word of the jobs it stopped, as nobody has said why."""
         self.outage = Outage()
         self._rooms = Rooms(station.whole, station.gpus, station.nodes)
+        self._intake = Intake(
+            ports.store, station.node.id, self._rooms, conduct.max_parallel_jobs
+        )
         self._doubts = Doubts(ports.why)
         self._stats: list[SlurmStats] = []
         self._reports: list[Report] = []
@@ -134,7 +132,9 @@ class Worker:
             return min(self.outage.retry_at - now, BUSY_REST_S)
         if self._doubts.held or self.stopped is Stopped.ALLOCATION:
             return HURRIED_REST_S
-        return REST_S if self._has_room() else BUSY_REST_S
+        rest = REST_S if self._has_room() else BUSY_REST_S
+        due = self._intake.shelf.due()
+        return rest if due is None else min(rest, max(0.0, due - now))
 
     # ── processes ────────────────────────────────────────────────────────────
 
@@ -154,6 +154,7 @@ class Worker:
         if is_script(exit_.key):
             return self._recovering.ended(exit_, self.stopped)
         attempt = self.running[exit_.key]
+        self._intake.shelf.learn(exit_.end_time - exit_.start_time)
         report = self._reported(attempt, exit_)
         return self._recovering.judged(attempt, report, self.stopped, canceled=self._canceled)
 
@@ -171,8 +172,7 @@ class Worker:
         return report
 
     def _launch(self, placed: list[tuple[Claim, Place]]) -> None:
-        for claim, wanted in placed:
-            place = self._rooms.take(claim, wanted)
+        for claim, place in placed:
             attempt = attempt_of(claim, self.around, place)
             self.running[claim.job_id] = attempt
             hide = bool(self.station.gpus) and not claim.requirement.num_gpus
@@ -256,6 +256,7 @@ class Worker:
         self._beat(now)
         if self._reports or (self._has_news() and self.left is None and self._has_room()):
             self._exchange()
+        self._give_back(now)
         self._note_accounts()
         if now >= self._next_outlook or not self.running:
             self._look(now)
@@ -276,42 +277,30 @@ class Worker:
     def _exchange(self) -> None:
         """Report and claim in one transaction; launch what was claimed once it is committed."""
         store, node_id = self.ports.store, self.station.node.id
-        placed: list[tuple[Claim, Place]] = []
+        started: list[int] = []
         with store.together():
             if self._reports:
                 store.complete(node_id, self._reports)
-            if self.left is None and self._has_room():
-                placed = self._claim()
-            claims = [claim for claim, _ in placed]
-            self._recovering.learn(store, claims)
-            started = set(store.start(node_id, [c.job_id for c in claims])) if claims else set()
+            if self.left is None:
+                claims = self._intake.choose(len(self.running), self._seconds_left())
+                self._recovering.learn(store, claims)
+                started = store.start(node_id, [c.job_id for c in claims]) if claims else []
         self._reports = []
-        self._launch([(claim, place) for claim, place in placed if claim.job_id in started])
-
-    def _claim(self) -> list[tuple[Claim, Place]]:
-        store, node_id = self.ports.store, self.station.node.id
-        limit, left = self.conduct.max_parallel_jobs, self._seconds_left()
-        if limit is not None and left is None:
-            claims = store.claim_next(node_id, limit - len(self.running))
-            return self._rooms.anywhere(claims)
-        room = None if limit is None else limit - len(self.running)
-
-        def ask(free: Capacity) -> list[Claim]:
-            nonlocal room
-            most = free.cpus * free.nodes if room is None else room
-            claims = store.claim(node_id, free, most) if most else []
-            room = None if room is None else room - len(claims)
-            return claims
-
-        return self._rooms.claim(ask, left)
+        if self.left is None:
+            self._launch(self._intake.keep(set(started), self.ports.clock.now()))
 
     def _seconds_left(self) -> float | None:
         end = self.conduct.end_time
         return None if end is None else self._deadline(end) - self.ports.clock.now()
 
     def _has_room(self) -> bool:
-        limit = self.conduct.max_parallel_jobs
-        return self._rooms.has_room() if limit is None else len(self.running) < limit
+        return self._intake.has_room(len(self.running))
+
+    def _give_back(self, now: float) -> None:
+        """What is kept ready, if it cannot be begun soon."""
+        due = self._intake.shelf.due()
+        if due is not None and (now >= due or self.left is not None):
+            self._intake.give_back()
 
     def _beat(self, now: float) -> None:
         if now < self._next_heartbeat:
@@ -368,6 +357,7 @@ class Worker:
 
     def _outage(self, error: StoreUnavailable, now: float) -> None:
         self.outage.failed(error, now)
+        self._intake.forget()  # what was claimed and is not known of is found and given back
         self._stamp = None  # what was news before has not been acted upon
         longest = 60 * self.around.workflow.compute_node_wait_for_healthy_database_minutes
         if not self.running and (self._interrupts > 1 or now >= self._idle_since + longest):
