@@ -37,6 +37,9 @@ class Dialect(Protocol):
     """The same without a password, for messages."""
     engine: Engine
 
+    def connected(self) -> AbstractContextManager[Connection]:
+        """A connection that nobody else has, for one transaction or question."""
+
     def writing(self, connection: Connection, *, durable: bool) -> AbstractContextManager[None]:
         """Be the next writer, fairly, for one transaction that begins and ends inside.
 

@@ -45,6 +45,10 @@ class Postgres:
             remedy = "pip install 'slurmtorc[postgres]'"
             raise StoreRefused(f"{self.shown_url} needs the psycopg package: {remedy}") from None
 
+    def connected(self) -> Connection:
+        """From the pool, which sees whether the server still knows it."""
+        return self.engine.connect()
+
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:  # noqa: ARG002
         """Every commit is durable here, and writers meet at rows, not at the door."""

@@ -9,12 +9,13 @@ to the driver's cursor as text. They take part in the connection's transaction l
 from __future__ import annotations
 
 from collections import namedtuple
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, Boolean, TypeDecorator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import Dialect
@@ -62,7 +63,7 @@ class _Form:
     def __init__(self, statement: Select[Any] | UpdateBase, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
-        self._order: Sequence[str] | None = compiled.positiontup
+        self._ordered = _in_order(compiled.positiontup)
         binds = {name: bind for bind, name in compiled.bind_names.items()}
         self._constants = {name: bind.value for name, bind in binds.items() if not bind.required}
         self._into = [
@@ -85,7 +86,7 @@ class _Form:
         given = {**self._constants, **values}
         for name, convert in self._into:
             given[name] = convert(given[name])
-        return given if self._order is None else [given[name] for name in self._order]
+        return self._ordered(given)
 
     def rows(self, cursor: Iterable[Sequence[Any]]) -> list[Any]:
         """The rows as named tuples."""
@@ -97,3 +98,12 @@ class _Form:
             if values[i] is not None:
                 values[i] = convert(values[i])
         return values
+
+
+def _in_order(names: Sequence[str] | None) -> Callable[[dict[str, Any]], Any]:
+    """From values by name to what the driver takes: those, or a list where it goes by place."""
+    if names is None:
+        return lambda given: given
+    if len(names) == 1:
+        return lambda given: (given[names[0]],)
+    return itemgetter(*names)

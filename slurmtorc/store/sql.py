@@ -143,7 +143,7 @@ class SqlStore:
     def _transaction(self, *, durable: bool) -> Iterator[Connection]:
         with (
             self._our_words(),
-            self._dialect.engine.connect() as connection,
+            self._dialect.connected() as connection,
             self._dialect.writing(connection, durable=durable),
             connection.begin(),
         ):
@@ -154,7 +154,7 @@ class SqlStore:
         joined = self._joined.get()
         if joined is not None:
             return question(joined)
-        with self._our_words(), self._dialect.engine.connect() as connection, connection.begin():
+        with self._our_words(), self._dialect.connected() as connection, connection.begin():
             return question(connection)
 
     @contextmanager

@@ -46,6 +46,7 @@ class Sqlite:
         self.url = url_of(self.path)
         self.shown_url = self.url
         self._lock_file: int | None = None
+        self._idle: list[Connection] = []
         self._journal = self._prepared(self.path, create=create) if self.path else None
         pool: dict[str, Any] = {} if self.path else {"poolclass": StaticPool}
         self.engine = create_engine(
@@ -84,6 +85,17 @@ class Sqlite:
     @property
     def _synchronous(self) -> str:
         return "NORMAL" if self._journal is place.Journal.WAL else "FULL"
+
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """Kept open from one to the next: to take one from the pool costs more than a commit."""
+        connection = self._idle.pop() if self._idle else self.engine.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
 
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:
@@ -150,6 +162,8 @@ class Sqlite:
 
     def close(self) -> None:
         """Give back connections and the lock file."""
+        while self._idle:
+            self._idle.pop().close()
         self.engine.dispose()
         if self._lock_file is not None:
             os.close(self._lock_file)
@@ -172,4 +186,4 @@ def _pragma(connection: Connection, pragma: str) -> None:
 
 def _begin(connection: Connection) -> None:
     mode = "BEGIN IMMEDIATE" if connection.info.get("writing") else "BEGIN"
-    connection.exec_driver_sql(mode)
+    connection.connection.cursor().execute(mode)

@@ -178,7 +178,7 @@ class Worker:
             hide = bool(self.station.gpus) and not claim.requirement.num_gpus
             order = order_for(attempt, self.around, hide_gpus=hide)
             self.ports.launcher.start(order)
-            log.info(
+            log.debug(
                 "Job started job_id=%d job_name=%s attempt_id=%d",
                 claim.job_id,
                 claim.name,
