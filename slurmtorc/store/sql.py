@@ -76,7 +76,6 @@ class SqlStore:
         self._dialect = dialect_for(url, create=create)
         self.url = self._dialect.url
         self._joined: ContextVar[Connection | None] = ContextVar("joined", default=None)
-        self._stamp_connection: Connection | None = None
         try:
             self._open()
         except BaseException:
@@ -92,8 +91,6 @@ class SqlStore:
 
     def close(self) -> None:
         """Give back connections and locks."""
-        if self._stamp_connection is not None:
-            self._stamp_connection.close()
         self._dialect.close()
 
     # ── transactions ─────────────────────────────────────────────────────────
@@ -440,7 +437,4 @@ class SqlStore:
     def stamp(self) -> object:
         """A value that differs when anybody may have changed something."""
         with self._our_words():
-            if self._stamp_connection is None or self._stamp_connection.invalidated:
-                self._stamp_connection = self._dialect.engine.connect()
-            with self._stamp_connection.begin():
-                return self._dialect.stamp(self._stamp_connection)
+            return self._dialect.stamp()

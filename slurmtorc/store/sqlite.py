@@ -47,6 +47,8 @@ class Sqlite:
         self.shown_url = self.url
         self._lock_file: int | None = None
         self._idle: list[Connection] = []
+        self._witness: Any = None
+        """A connection that never changes anything."""
         self._journal = self._prepared(self.path, create=create) if self.path else None
         pool: dict[str, Any] = {} if self.path else {"poolclass": StaticPool}
         self.engine = create_engine(
@@ -148,9 +150,14 @@ class Sqlite:
         cursor.executemany(statement, rows)
         cursor.close()
 
-    def stamp(self, connection: Connection) -> object:
-        """SQLite counts the commits of other connections."""
-        return connection.exec_driver_sql("PRAGMA data_version").scalar()
+    def stamp(self) -> object:
+        """SQLite counts the commits of other connections than the one that is asked."""
+        if self._witness is None:
+            self._witness = self.engine.raw_connection()
+        cursor = self._witness.cursor()
+        (version,) = cursor.execute("PRAGMA data_version").fetchone()
+        cursor.close()
+        return version
 
     def translated(self, error: BaseException) -> StoreError:
         """By SQLite's message: it has codes, but the messages are as stable and say more."""
@@ -164,6 +171,9 @@ class Sqlite:
         """Give back connections and the lock file."""
         while self._idle:
             self._idle.pop().close()
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
         self.engine.dispose()
         if self._lock_file is not None:
             os.close(self._lock_file)
