@@ -295,4 +295,8 @@ class Store(Protocol):
         """Events with an id above `after`, oldest first."""
 
     def stamp(self) -> object:
-        """A value that differs from the last one when anybody may have changed something."""
+        """A value that differs from the last one when anybody may have changed something.
+
+        At once for what a waiting worker waits for, within a second for everything else. Cheap:
+        asked a hundred times a second.
+        """

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from cluster import eventually
 from factories import (
     PLENTY,
     a_draft,
@@ -788,4 +789,4 @@ def test_the_stamp_moves_when_somebody_else_commits(shared_store) -> None:  # no
     mine, theirs = shared_store(), shared_store()
     before = mine.stamp()
     theirs.create(a_draft("a"))
-    assert mine.stamp() != before
+    eventually(lambda: mine.stamp() != before)
