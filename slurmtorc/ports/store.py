@@ -123,6 +123,12 @@ class Store(Protocol):
     def release(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
         """Pending -> ready, for jobs this worker holds and never started; the ids that were."""
 
+    def withdraw(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
+        """Running -> ready, at the attempt they had; the ids that were.
+
+        For jobs this worker has started a moment too early: no process of theirs ever began.
+        """
+
     def complete(self, compute_node_id: int, reports: Sequence[Report]) -> list[int]:
         """Record how attempts ended and unblock what waited for them, in one transaction.
 

@@ -41,11 +41,14 @@ _START = Prepared(
     .values(status=int(target(JobEvent.START)), start_time=bindparam("now"))
     .returning(_J.id, _J.workflow_id, _J.name, _J.attempt_id)
 )
-_RELEASE = Prepared(
-    _held(JobEvent.RELEASE)
-    .values(status=int(target(JobEvent.RELEASE)), compute_node_id=None)
-    .returning(_J.id, _J.workflow_id)
-)
+_BACK = {
+    event: Prepared(
+        _held(event)
+        .values(status=int(target(event)), compute_node_id=None, start_time=None)
+        .returning(_J.id, _J.workflow_id)
+    )
+    for event in (JobEvent.RELEASE, JobEvent.WITHDRAW)
+}
 
 
 def start(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
@@ -63,9 +66,21 @@ def start(connection: Connection, node_id: int, job_ids: Sequence[int], now: flo
 
 def release(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Pending -> ready; the ids of those that were."""
-    values = {"ids": list(job_ids), "node": node_id}
-    rows = sorted(_RELEASE(connection, values), key=lambda row: row.id)
-    ids = [row.id for row in rows]
+    return _give_back(connection, JobEvent.RELEASE, node_id, job_ids, now)
+
+
+def withdraw(
+    connection: Connection, node_id: int, job_ids: Sequence[int], now: float
+) -> list[int]:
+    """Running -> ready, of jobs whose process never began; the ids of those that were."""
+    return _give_back(connection, JobEvent.WITHDRAW, node_id, job_ids, now)
+
+
+def _give_back(
+    connection: Connection, event: JobEvent, node_id: int, job_ids: Sequence[int], now: float
+) -> list[int]:
+    rows = _BACK[event](connection, {"ids": list(job_ids), "node": node_id})
+    ids = sorted(row.id for row in rows)
     if rows:
         events.write(connection, rows[0].workflow_id, now, [("jobs_released", {"job_ids": ids})])
     return ids

@@ -226,6 +226,11 @@ class SqlStore:
         now = self.clock.now()
         return self._change(lambda c: jobs.release(c, compute_node_id, job_ids, now))
 
+    def withdraw(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
+        """Running -> ready, of jobs that never began."""
+        now = self.clock.now()
+        return self._change(lambda c: jobs.withdraw(c, compute_node_id, job_ids, now))
+
     def complete(self, compute_node_id: int, reports: Sequence[Report]) -> list[int]:
         """Record how attempts ended, and unblock what waited."""
         now = self.clock.now()

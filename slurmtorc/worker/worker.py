@@ -40,6 +40,8 @@ REST_S = 0.01
 """How long a worker with room rests before it looks whether others have freed jobs."""
 LONGEST_REST_S = 0.025
 """The same when nothing has come for a while: with that it costs less than a hundredth of a CPU."""
+TOGETHER_S = 0.005
+"""Ends are told together that come so soon after each other, while all places are taken."""
 CALM = 200
 """It rests such a part of the time it has been idle for."""
 BUSY_REST_S = 1.0
@@ -86,6 +88,8 @@ class Worker:
         )
         self._canceled = False
         self._stamp: object = None
+        self._tell_at = 0.0
+        """When the store hears of the reports, even if nothing else is to be said."""
         self._interrupts = 0
         self._killed = False
         self._stopped_at = 0.0
@@ -100,6 +104,7 @@ class Worker:
         now = self.ports.clock.now()
         self._watch_time(now)  # first: what ends after a signal may have ended by it
         self._reap()
+        self._begin_ready()
         if now >= self.outage.retry_at:
             try:
                 self._talk(now)
@@ -111,7 +116,7 @@ class Worker:
         return self._rest(now)
 
     def _is_over(self, now: float) -> bool:
-        if self.left is not None and not self.running and not self._reports:
+        if self.left is not None and not (self.running or self._reports or self._ahead()):
             return True
         last = self._stopped_at + max(self._kill_wait() - 1, SHORTEST_KILL_WAIT_S - 1)
         self.in_doubt = self.stopped is Stopped.ALLOCATION and now >= last
@@ -137,8 +142,10 @@ class Worker:
         if self._doubts.held or self.stopped is Stopped.ALLOCATION:
             return HURRIED_REST_S
         rest = self._patience(now) if self._has_room() else BUSY_REST_S
-        due = self._intake.shelf.due()
-        return rest if due is None else min(rest, max(0.0, due - now))
+        due = [self._tell_at] if self._reports else []
+        if self._ahead():
+            due.append(self._intake.shelf.due() or now)
+        return max(0.0, min([rest, *(moment - now for moment in due)]))
 
     def _patience(self, now: float) -> float:
         return min(max(REST_S, (now - self._idle_since) / CALM), LONGEST_REST_S)
@@ -153,6 +160,8 @@ class Worker:
                 continue
             attempt = self.running.pop(report.job_id)
             self._rooms.leave(attempt.claim.job_id)
+            if not self._reports:
+                self._tell_at = self.ports.clock.now() + TOGETHER_S
             self._reports.append(report)
             self._idle_since = self.ports.clock.now()
 
@@ -177,6 +186,16 @@ class Worker:
             report.ending.value,
         )
         return report
+
+    def _ahead(self) -> list[int]:
+        """Jobs that are started in the store and have not begun."""
+        return [claim.job_id for claim in self._intake.shelf.claims]
+
+    def _begin_ready(self) -> None:
+        """Fill what became free with what is started already; the store hears of it later."""
+        if self.left is None and self._intake.shelf.claims:
+            now, left = self.ports.clock.now(), self._seconds_left()
+            self._launch(self._intake.ready(len(self.running), left, now))
 
     def _launch(self, placed: list[tuple[Claim, Place]]) -> None:
         for claim, place in placed:
@@ -262,7 +281,8 @@ class Worker:
             self._find_lost()
         self._beat(now)
         wants = self.left is None and self._has_room()
-        moves = bool(self._reports) or (wants and self._has_news())
+        waits = bool(self._reports) and not wants and self.left is None and now < self._tell_at
+        moves = not waits and (bool(self._reports) or (wants and self._has_news()))
         if moves:
             self._exchange()
         self._give_back(now)
@@ -306,7 +326,7 @@ class Worker:
         return self._intake.has_room(len(self.running))
 
     def _give_back(self, now: float) -> None:
-        """What is kept ready, if it cannot be begun soon."""
+        """What is started and has not begun, if it cannot begin soon."""
         due = self._intake.shelf.due()
         if due is not None and (now >= due or self.left is not None):
             self._intake.give_back()
@@ -374,7 +394,7 @@ class Worker:
 
     def _find_lost(self) -> None:
         """After an answer that never came: give back what we hold without knowing it."""
-        mine = {*self.running, *(report.job_id for report in self._reports)}
+        mine = {*self.running, *self._ahead(), *(report.job_id for report in self._reports)}
         unknown = set(self.ports.store.held(self.station.node.id)) - mine
         if unknown:
             self.ports.store.give_up(self.station.node.id, sorted(unknown))
