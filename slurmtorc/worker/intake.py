@@ -73,7 +73,7 @@ class Intake:
             most = offer.cpus * offer.nodes if self._limit is None else self._limit - begun
             if most <= 0:
                 return
-            ahead = max(0, self.shelf.ahead(begun) - len(self._ahead))
+            ahead = max(0, self.shelf.ahead(begun + 1) - len(self._ahead))
             claims = self._store.claim(self._node_id, offer, most, ahead)
             placed, rest = self._settled(claims, begun, seconds)
             self._chosen += placed

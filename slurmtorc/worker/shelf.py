@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from slurmtorc.model import Claim
 
-AHEAD_S = 0.02
+AHEAD_S = 0.05
 """So much work is started ahead."""
 MOST = 100
 PATIENCE_S = 0.25

@@ -562,6 +562,31 @@ def flaky(s: Stage) -> Flaky:
     return wrapped
 
 
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("lost", [False, True])
+def test_ends_that_are_told_together_outlive_an_outage(
+    stage: Maker, limit: int | None, lost: bool
+) -> None:
+    names = [f"j{i:02d}" for i in range(40)]
+    s = stage(*names, max_parallel_jobs=limit)
+    store = flaky(s)
+    together = 0
+    for i in range(200):
+        store.down = i in range(10, 14)
+        store.lose_answer = lost and i == 20
+        s.tick()
+        together = max(together, len(s.worker._reports))
+        for key in list(s.launcher.running()):
+            s.launcher.end(key)
+        if s.rest is None:
+            break
+        s.clock.sleep(0.1 if store.down else 0.002)
+    assert together > 2, "while the store was away ends came together"
+    assert set(s.statuses().values()) == {"completed"}
+    told = [name for name, _, _, ending in s.results() if ending == "exit"]
+    assert sorted(told) == names, "each has run once, and been told of once"
+
+
 def test_jobs_go_on_and_are_reported_when_the_store_is_back(stage: Maker) -> None:
     s = stage("a", "b", "c")
     store = flaky(s)
