@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
+from slurmtorc.store.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +41,7 @@ class Postgres:
     def __init__(self, url: URL) -> None:
         self.url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self.shown_url = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        _share_conditions()
         self._listener: Any = None
         self._rings = 0
         self._snapshot: object = None
@@ -128,6 +130,14 @@ class Postgres:
         """Give back connections."""
         self._hang_up()
         self.engine.dispose()
+
+
+def _share_conditions() -> None:
+    """The partial indexes of SQLite are partial here as well."""
+    for table in TABLES.tables.values():
+        for index in table.indexes:
+            condition = index.dialect_options["sqlite"]["where"]
+            index.dialect_options["postgresql"]["where"] = condition
 
 
 def _state_of_refusal(message: str) -> str:
