@@ -69,9 +69,7 @@ def release(connection: Connection, node_id: int, job_ids: Sequence[int], now: f
     return _give_back(connection, JobEvent.RELEASE, node_id, job_ids, now)
 
 
-def withdraw(
-    connection: Connection, node_id: int, job_ids: Sequence[int], now: float
-) -> list[int]:
+def withdraw(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Running -> ready, of jobs whose process never began; the ids of those that were."""
     return _give_back(connection, JobEvent.WITHDRAW, node_id, job_ids, now)
 
@@ -91,9 +89,7 @@ def held(connection: Connection, node_id: int) -> list[int]:
     return [row.id for row in _HELD(connection, {"node": node_id})]
 
 
-_HELD = Prepared(
-    select(_J.id).where(_J.compute_node_id == bindparam("node")).order_by(_J.id)
-)
+_HELD = Prepared(select(_J.id).where(_J.compute_node_id == bindparam("node")).order_by(_J.id))
 
 
 # ── complete ─────────────────────────────────────────────────────────────────

@@ -29,7 +29,7 @@ _CONVERTED = (JSON, Boolean, TypeDecorator)
 class Prepared:
     """One statement. Its rows come back as named tuples."""
 
-    def __init__(self, statement: Select[Any] | UpdateBase) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]] | UpdateBase) -> None:
         self._statement = statement
         self._forms: dict[str, _Form] = {}
 
@@ -60,7 +60,7 @@ class Prepared:
 class _Form:
     """A statement in the words of one database."""
 
-    def __init__(self, statement: Select[Any] | UpdateBase, dialect: Dialect) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]] | UpdateBase, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._ordered = _in_order(compiled.positiontup)
@@ -73,7 +73,7 @@ class _Form:
             and (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
         ]
         columns = list(statement.exported_columns)
-        self._make = namedtuple("Row", [column.key for column in columns])._make  # type: ignore[misc]
+        self._make = _row_type([str(column.key) for column in columns])._make
         self._out = [
             (i, convert)
             for i, column in enumerate(columns)
@@ -98,6 +98,11 @@ class _Form:
             if values[i] is not None:
                 values[i] = convert(values[i])
         return values
+
+
+def _row_type(names: Sequence[str]) -> Any:
+    """What rows of these columns are."""
+    return namedtuple("Row", names)  # noqa: PYI024  the names are known only now
 
 
 def _in_order(names: Sequence[str] | None) -> Callable[[dict[str, Any]], Any]:

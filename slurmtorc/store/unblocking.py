@@ -69,9 +69,7 @@ def _shape(connection: Connection, workflow_id: int) -> _Shape:
     return _Shape(*_SHAPE(connection, {"workflow": workflow_id})[0])
 
 
-_CANCEL = Prepared(
-    update(t.job).where(among(_J.id)).values(status=int(target(JobEvent.CASCADE)))
-)
+_CANCEL = Prepared(update(t.job).where(among(_J.id)).values(status=int(target(JobEvent.CASCADE))))
 _FREE = Prepared(
     update(t.job)
     .where(among(_J.id))

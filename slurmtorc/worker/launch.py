@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.ports import Exit
 from slurmtorc.worker.guard import MARK, Guard
-from slurmtorc.worker.spawn import Spawner
 from slurmtorc.worker.monitor import Monitor, process_of
+from slurmtorc.worker.spawn import Spawner
 
 if TYPE_CHECKING:
     import resource

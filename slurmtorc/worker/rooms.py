@@ -75,9 +75,7 @@ class Rooms:
                 yield packing.until(free, seconds)
                 refused = free if room.free == free else refused
 
-    def place(
-        self, claim: Claim, seconds: float | None, *, anywhere: bool = False
-    ) -> Place | None:
+    def place(self, claim: Claim, seconds: float | None, *, anywhere: bool = False) -> Place | None:
         """Give a job its place, with GPUs; None where it does not fit.
 
         `anywhere`: it is run whatever it needs, and Slurm finds its nodes, where there are

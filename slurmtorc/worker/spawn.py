@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from slurmtorc.worker import shell
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from slurmtorc.ports import Order
 
@@ -66,7 +66,7 @@ class Spawner:
         return self._null if path is None else os.open(path, _WRITE, 0o644)
 
     def _program(
-        self, path: str, argv: Sequence[str], environ: Mapping[str, str], files: tuple[int, int]
+        self, path: str, argv: tuple[str, ...], environ: Mapping[str, str], files: tuple[int, int]
     ) -> int:
         into = zip((self._null, *files), range(3), strict=True)
         return os.posix_spawn(
@@ -91,4 +91,4 @@ def _keep_to_ourselves() -> None:
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  names only
         if int(name) > _STDERR:
             with contextlib.suppress(OSError):  # the folder's own, closed by now
-                os.set_inheritable(int(name), False)
+                os.set_inheritable(int(name), False)  # noqa: FBT003  it takes no names

@@ -38,7 +38,7 @@ HEARTBEAT_S = 15.0
 LEASE_S = 120.0
 REST_S = 0.01
 """How long a worker with room rests before it looks whether others have freed jobs."""
-LONGEST_REST_S = 0.025
+LONGEST_REST_S = 0.03
 """The same when nothing has come for a while: with that it costs less than a hundredth of a CPU."""
 TOGETHER_S = 0.005
 """Ends are told together that come so soon after each other, while all places are taken."""
@@ -73,9 +73,7 @@ class Worker:
         """It ends without a word of the jobs it stopped, as nobody has said why."""
         self.outage = Outage()
         self._rooms = Rooms(station.whole, station.gpus, station.nodes)
-        self._intake = Intake(
-            ports.store, station.node.id, self._rooms, conduct.max_parallel_jobs
-        )
+        self._intake = Intake(ports.store, station.node.id, self._rooms, conduct.max_parallel_jobs)
         self._doubts = Doubts(ports.why)
         self._stats: list[SlurmStats] = []
         self._reports: list[Report] = []
@@ -88,14 +86,11 @@ class Worker:
         )
         self._canceled = False
         self._stamp: object = None
-        self._tell_at = 0.0
-        """When the store hears of the reports, even if nothing else is to be said."""
         self._interrupts = 0
         self._killed = False
         self._stopped_at = 0.0
         self._idle_since = ports.clock.now()
-        self._next_heartbeat = 0.0
-        self._next_outlook = 0.0
+        self._next_heartbeat = self._next_outlook = 0.0
 
     # ── the step ─────────────────────────────────────────────────────────────
 
@@ -142,10 +137,12 @@ class Worker:
         if self._doubts.held or self.stopped is Stopped.ALLOCATION:
             return HURRIED_REST_S
         rest = self._patience(now) if self._has_room() else BUSY_REST_S
-        due = [self._tell_at] if self._reports else []
-        if self._ahead():
-            due.append(self._intake.shelf.due() or now)
-        return max(0.0, min([rest, *(moment - now for moment in due)]))
+        due = [self._tell_at(), self._intake.shelf.due()]
+        return max(0.0, min([rest, *(moment - now for moment in due if moment is not None)]))
+
+    def _tell_at(self) -> float | None:
+        """When the store hears of the reports, even if nothing else is to be said."""
+        return self._reports[0].completion_time + TOGETHER_S if self._reports else None
 
     def _patience(self, now: float) -> float:
         return min(max(REST_S, (now - self._idle_since) / CALM), LONGEST_REST_S)
@@ -160,8 +157,6 @@ class Worker:
                 continue
             attempt = self.running.pop(report.job_id)
             self._rooms.leave(attempt.claim.job_id)
-            if not self._reports:
-                self._tell_at = self.ports.clock.now() + TOGETHER_S
             self._reports.append(report)
             self._idle_since = self.ports.clock.now()
 
@@ -281,7 +276,8 @@ class Worker:
             self._find_lost()
         self._beat(now)
         wants = self.left is None and self._has_room()
-        waits = bool(self._reports) and not wants and self.left is None and now < self._tell_at
+        tell_at = self._tell_at()
+        waits = tell_at is not None and now < tell_at and not wants and self.left is None
         moves = not waits and (bool(self._reports) or (wants and self._has_news()))
         if moves:
             self._exchange()
