@@ -107,11 +107,16 @@ class Store(Revisions, Protocol):
 
     # jobs
 
-    def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
+    def claim(
+        self, compute_node_id: int, free: Capacity, limit: int, ahead: int = 0
+    ) -> list[Claim]:
         """Take up to `limit` ready jobs that fit into `free` together: ready -> pending.
 
         In order of priority, gpus, runtime, memory, cpus (all descending), id. Jobs of
         `free.scheduler_id` or of no scheduler first; others only if there are none.
+
+        Up to `ahead` more may come with them that do not fit beside them: each is like one of
+        those that do, and fits once that has ended.
         """
 
     def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:
@@ -122,6 +127,12 @@ class Store(Revisions, Protocol):
 
     def release(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
         """Pending -> ready, for jobs this worker holds and never started; the ids that were."""
+
+    def withdraw(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
+        """Running -> ready, at the attempt they had; the ids that were.
+
+        For jobs this worker has started a moment too early: no process of theirs ever began.
+        """
 
     def complete(self, compute_node_id: int, reports: Sequence[Report]) -> list[int]:
         """Record how attempts ended and unblock what waited for them, in one transaction.
@@ -308,4 +319,8 @@ class Store(Revisions, Protocol):
         """Events with an id above `after`, oldest first."""
 
     def stamp(self) -> object:
-        """A value that differs from the last one when anybody may have changed something."""
+        """A value that differs from the last one when anybody may have changed something.
+
+        At once for what a waiting worker waits for, within a second for everything else. Cheap:
+        asked a hundred times a second.
+        """

@@ -24,6 +24,7 @@ class JobEvent(StrEnum):
     CLAIM = "claim"
     RELEASE = "release"
     START = "start"
+    WITHDRAW = "withdraw"
     SUCCEED = "exit 0"
     FAIL = "fail"
     TERMINATE = "terminate"
@@ -52,6 +53,7 @@ TRANSITIONS: dict[tuple[S, E], S] = (
         (S.PENDING, E.START): S.RUNNING,
         (S.PENDING, E.RELEASE): S.READY,
         (S.PENDING, E.CANCEL): S.CANCELED,
+        (S.RUNNING, E.WITHDRAW): S.READY,
         (S.RUNNING, E.SUCCEED): S.COMPLETED,
         (S.RUNNING, E.FAIL): S.FAILED,
         (S.RUNNING, E.TERMINATE): S.TERMINATED,

@@ -15,14 +15,12 @@ from slurmtorc.rules.status import JobEvent, target
 from slurmtorc.store import records
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import TypeAlias
 
-    from sqlalchemy import ColumnElement, Connection, Row, Select, Update
-
-    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+    from sqlalchemy import ColumnElement, Connection, Select
 
 _J = t.job.c
 
@@ -60,10 +58,10 @@ def _ready_classes_query() -> Select[Any]:
 
 
 _CLASS_NEED = t.job_class.c.resource_requirements_id
-_READY_CLASSES = _ready_classes_query()
+_READY_CLASSES = Prepared(_ready_classes_query())
 
 
-def _take_statement(classes: ColumnElement[Any]) -> Update:
+def _take_statement(classes: ColumnElement[Any]) -> Prepared:
     """Take ready jobs of these classes, lowest id first."""
     picked = (
         select(_J.id)
@@ -75,7 +73,7 @@ def _take_statement(classes: ColumnElement[Any]) -> Update:
         # else Postgres may pick again for each row, and take too many
         .prefix_with("MATERIALIZED")
     )
-    return (
+    return Prepared(
         update(t.job)
         .where(_J.id == picked.c.id, t.has_status(t.job, JobStatus.READY))
         .values(status=int(target(JobEvent.CLAIM)), compute_node_id=bindparam("node"))
@@ -98,7 +96,7 @@ _TAKE_ONE = _take_statement(_J.class_id == bindparam("class"))
 """Of one class: the index of ready jobs is in the right order already."""
 _TAKE_ANY = _take_statement(among(_J.class_id, "classes"))
 
-_OUTPUTS = (
+_OUTPUTS = Prepared(
     select(t.job_output_file.c.job_id, t.file.c.id, t.file.c.path)
     .join(t.file, t.file.c.id == t.job_output_file.c.file_id)
     .where(among(t.job_output_file.c.job_id))
@@ -106,15 +104,17 @@ _OUTPUTS = (
 )
 
 
-def claim(connection: Connection, node_id: int, free: Capacity, limit: int) -> list[Claim]:
-    """Take ready jobs that fit together into `free`."""
+def claim(
+    connection: Connection, node_id: int, free: Capacity, limit: int, ahead: int = 0
+) -> list[Claim]:
+    """Take ready jobs that fit together into `free`, and some that are like them."""
     workflow_id = _workflow_of(connection, node_id)
     if workflow_id is None or limit <= 0:
         return []
     classes = _ready_classes(connection, workflow_id)
     for preferred in _by_scheduler(classes, free.scheduler_id):
         taker = _Taker(connection, workflow_id, node_id, limit)
-        claimed = taker.fill(preferred, free)
+        claimed = taker.fill(preferred, free, ahead)
         if claimed:
             return claimed
     return []
@@ -128,11 +128,11 @@ def claim_next(connection: Connection, node_id: int, limit: int) -> list[Claim]:
     taker = _Taker(connection, workflow_id, node_id, limit)
     classes = sorted(_ready_classes(connection, workflow_id), key=lambda c: -c.priority)
     for _, alike in groupby(classes, key=lambda c: c.priority):
-        taker.take(list(alike), taker.left)
+        taker.left -= taker.take(list(alike), taker.left)
     return taker.claims()
 
 
-_WORKFLOW_OF = (
+_WORKFLOW_OF = Prepared(
     select(t.workflow.c.id, t.workflow.c.is_canceled, t.compute_node.c.is_active)
     .join(t.compute_node, t.compute_node.c.workflow_id == t.workflow.c.id)
     .where(t.compute_node.c.id == bindparam("node"))
@@ -141,22 +141,22 @@ _WORKFLOW_OF = (
 
 def _workflow_of(connection: Connection, node_id: int) -> int | None:
     """The workflow an active worker may take jobs from; None when it must take no more."""
-    row = connection.execute(_WORKFLOW_OF, {"node": node_id}).first()
-    if row is None:
+    found = _WORKFLOW_OF(connection, {"node": node_id})
+    if not found:
         raise NotFound(f"there is no compute node {node_id}")
+    (row,) = found
     return row.id if row.is_active and not row.is_canceled else None
 
 
 def _ready_classes(connection: Connection, workflow_id: int) -> list[_Class]:
-    found = connection.execute(_READY_CLASSES, {"workflow": workflow_id}).mappings()
     return [
         _Class(
-            row["class_id"],
-            row["priority"],
-            row["wanted_scheduler"],
-            _NEEDS.record_of({name: row[name] for name in _NEEDS.columns}),
+            row.class_id,
+            row.priority,
+            row.wanted_scheduler,
+            _NEEDS.record_of({name: getattr(row, name) for name in _NEEDS.columns}),
         )
-        for row in found
+        for row in _READY_CLASSES(connection, {"workflow": workflow_id})
     ]
 
 
@@ -173,10 +173,10 @@ class _Taker:
         self.connection = connection
         self.values = {"workflow": workflow_id, "node": node_id}
         self.left = limit
-        self.taken: list[tuple[AnyRow, ResourceRequirements]] = []
+        self.taken: list[tuple[Any, ResourceRequirements]] = []
 
-    def fill(self, classes: Iterable[_Class], free: Capacity) -> list[Claim]:
-        """From each class in order as many as fit."""
+    def fill(self, classes: Iterable[_Class], free: Capacity, ahead: int) -> list[Claim]:
+        """From each class in order as many as fit; `ahead` more of those of which any do."""
 
         def key(one: _Class) -> tuple[int, ...]:
             return (*packing.order(one.priority, one.need), one.need.num_nodes)
@@ -185,7 +185,11 @@ class _Taker:
             alike = list(group)
             count = packing.room(free, alike[0].need, self.left)
             if count:
-                free = packing.take(free, alike[0].need, self.take(alike, count))
+                more = ahead if alike[0].need.num_nodes == 1 else 0
+                taken = self.take(alike, count + more)
+                ahead -= max(0, taken - count)
+                self.left -= min(taken, count)
+                free = packing.take(free, alike[0].need, min(taken, count))
         return self.claims()
 
     def take(self, alike: Sequence[_Class], count: int) -> int:
@@ -196,9 +200,8 @@ class _Taker:
         which = {"class": alike[0].id} if len(alike) == 1 else {"classes": list(needs)}
         values = {**self.values, **which, "limit": count}
         statement = _TAKE_ONE if len(alike) == 1 else _TAKE_ANY
-        rows = sorted(self.connection.execute(statement, values), key=lambda row: row.id)
+        rows = sorted(statement(self.connection, values), key=lambda row: row.id)
         self.taken += [(row, needs[row.class_id]) for row in rows]
-        self.left -= len(rows)
         return len(rows)
 
     def claims(self) -> list[Claim]:
@@ -206,13 +209,13 @@ class _Taker:
         if not self.taken:
             return []
         outputs: dict[int, list[tuple[int, str]]] = {}
-        query = self.connection.execute(_OUTPUTS, {"ids": [row.id for row, _ in self.taken]})
-        for job_id, file_id, path in query:
+        found = _OUTPUTS(self.connection, {"ids": [row.id for row, _ in self.taken]})
+        for job_id, file_id, path in found:
             outputs.setdefault(job_id, []).append((file_id, path))
         return [_claim(row, need, outputs.get(row.id, ())) for row, need in self.taken]
 
 
-def _claim(row: AnyRow, need: ResourceRequirements, outputs: Iterable[tuple[int, str]]) -> Claim:
+def _claim(row: Any, need: ResourceRequirements, outputs: Iterable[tuple[int, str]]) -> Claim:
     return Claim(
         job_id=row.id,
         name=row.name,

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from slurmtorc.errors import StoreRefused
-from slurmtorc.store.postgres import Postgres
+from slurmtorc.store.postgres import CHANNEL, Postgres
 from slurmtorc.store.sqlite import Sqlite, absolute, url_of
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class Dialect(Protocol):
     """The same without a password, for messages."""
     engine: Engine
 
+    def connected(self) -> AbstractContextManager[Connection]:
+        """A connection that nobody else has, for one transaction or question."""
+
     def writing(self, connection: Connection, *, durable: bool) -> AbstractContextManager[None]:
         """Be the next writer, fairly, for one transaction that begins and ends inside.
 
@@ -52,8 +55,11 @@ class Dialect(Protocol):
     ) -> None:
         """Insert many rows of some columns; the others get their defaults."""
 
-    def stamp(self, connection: Connection) -> object:
-        """A value that differs from the last one when another process may have committed."""
+    def stamp(self) -> object:
+        """A value that differs from the last one when another process may have committed.
+
+        Asked a hundred times a second by every worker that waits.
+        """
 
     def translated(self, error: BaseException) -> StoreError:
         """The same error in our words."""
@@ -99,6 +105,15 @@ def _parsed(url: str) -> URL:
 
 def _is_sqlite(url: URL) -> bool:
     return url.drivername.partition("+")[0] == "sqlite"
+
+
+def ring(connection: Connection) -> None:
+    """Wake those who wait for news, once this is committed; SQLite's watch the file."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(_RING)
+
+
+_RING = text(f"NOTIFY {CHANNEL}")
 
 
 def analyze(connection: Connection, *tables: Table) -> None:

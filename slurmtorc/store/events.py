@@ -8,16 +8,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert
+from sqlalchemy import bindparam, insert
 
 from slurmtorc.store import schema as t
+from slurmtorc.store.dialect import ring
+from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
 
-_INSERT = insert(t.event)
+NEWS = frozenset(
+    {
+        *("jobs_ready", "jobs_released", "job_retried", "jobs_reset"),
+        *("workflow_started", "workflow_rerun", "workflow_canceled", "workflow_completed"),
+    }
+)
+"""What those wait for who have nothing to do: somebody rings when it is committed."""
+
+_INSERT = Prepared(
+    insert(t.event).values(
+        {name: bindparam(name) for name in ("workflow_id", "timestamp", "type", "data")}
+    )
+)
 
 
 def write(
@@ -32,4 +46,6 @@ def write(
         for kind, data in happened
     ]
     if rows:
-        connection.execute(_INSERT, rows)
+        _INSERT.many(connection, rows)
+        if any(row["type"] in NEWS for row in rows):
+            ring(connection)

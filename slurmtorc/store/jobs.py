@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, not_, select, update
 
 from slurmtorc.model import COMPLETE, OPEN, JobStatus, Report
 from slurmtorc.rules.endings import ORPHANED
@@ -15,14 +15,12 @@ from slurmtorc.store import actions, events, unblocking
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.dialect import locks_rows
+from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import TypeAlias
+    from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Row, Update
-
-    AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+    from sqlalchemy import Connection, Update
 
 _J = t.job.c
 
@@ -38,22 +36,25 @@ def _held(event: JobEvent) -> Update:
     )
 
 
-_START = (
+_START = Prepared(
     _held(JobEvent.START)
-    .values(status=target(JobEvent.START), start_time=bindparam("now"))
+    .values(status=int(target(JobEvent.START)), start_time=bindparam("now"))
     .returning(_J.id, _J.workflow_id, _J.name, _J.attempt_id)
 )
-_RELEASE = (
-    _held(JobEvent.RELEASE)
-    .values(status=target(JobEvent.RELEASE), compute_node_id=None)
-    .returning(_J.id, _J.workflow_id)
-)
+_BACK = {
+    event: Prepared(
+        _held(event)
+        .values(status=int(target(event)), compute_node_id=None, start_time=None)
+        .returning(_J.id, _J.workflow_id)
+    )
+    for event in (JobEvent.RELEASE, JobEvent.WITHDRAW)
+}
 
 
 def start(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Pending -> running; the ids of those that were."""
     values = {"ids": list(job_ids), "node": node_id, "now": now}
-    rows = sorted(connection.execute(_START, values), key=lambda row: row.id)
+    rows = sorted(_START(connection, values), key=lambda row: row.id)
     if rows:
         happened = [
             ("job_started", {"job_id": r.id, "job_name": r.name, "attempt_id": r.attempt_id})
@@ -65,9 +66,19 @@ def start(connection: Connection, node_id: int, job_ids: Sequence[int], now: flo
 
 def release(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Pending -> ready; the ids of those that were."""
-    values = {"ids": list(job_ids), "node": node_id}
-    rows = sorted(connection.execute(_RELEASE, values), key=lambda row: row.id)
-    ids = [row.id for row in rows]
+    return _give_back(connection, JobEvent.RELEASE, node_id, job_ids, now)
+
+
+def withdraw(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
+    """Running -> ready, of jobs whose process never began; the ids of those that were."""
+    return _give_back(connection, JobEvent.WITHDRAW, node_id, job_ids, now)
+
+
+def _give_back(
+    connection: Connection, event: JobEvent, node_id: int, job_ids: Sequence[int], now: float
+) -> list[int]:
+    rows = _BACK[event](connection, {"ids": list(job_ids), "node": node_id})
+    ids = sorted(row.id for row in rows)
     if rows:
         events.write(connection, rows[0].workflow_id, now, [("jobs_released", {"job_ids": ids})])
     return ids
@@ -75,20 +86,33 @@ def release(connection: Connection, node_id: int, job_ids: Sequence[int], now: f
 
 def held(connection: Connection, node_id: int) -> list[int]:
     """What a worker holds."""
-    query = select(_J.id).where(_J.compute_node_id == node_id).order_by(_J.id)
-    return list(connection.execute(query).scalars())
+    return [row.id for row in _HELD(connection, {"node": node_id})]
+
+
+_HELD = Prepared(select(_J.id).where(_J.compute_node_id == bindparam("node")).order_by(_J.id))
 
 
 # ── complete ─────────────────────────────────────────────────────────────────
 
-_OF_REPORTS = (
+_OF_REPORTS = Prepared(
     select(_J.id, _J.workflow_id, _J.name, _J.status, _J.attempt_id, _J.origin, _J.compute_node_id)
     .where(among(_J.id))
     .order_by(_J.id)
     .with_for_update()
 )
-_INSERT_RESULTS = insert(t.result).returning(t.result.c.id, t.result.c.job_id)
-_END = (
+_R = t.result.c
+_RESULT = (
+    select(_R.id)
+    .where(
+        _R.job_id == bindparam("job"),
+        _R.run_id == bindparam("run"),
+        _R.attempt_id == bindparam("of_attempt"),
+        not_(_R.superseded),
+    )
+    .scalar_subquery()
+)
+"""The attempt's one result. The next attempt of the job has none yet: nothing has that `run`."""
+_END = Prepared(
     update(t.job)
     .where(_J.id == bindparam("job"))
     .values(
@@ -96,20 +120,22 @@ _END = (
         attempt_id=bindparam("attempt"),
         spared_attempts=_J.spared_attempts + bindparam("spared"),
         origin=bindparam("whence"),
-        result_id=bindparam("came_to"),
+        result_id=_RESULT,
         ready_since=bindparam("since"),
         compute_node_id=None,
         start_time=None,
     )
 )
-_TOUCH = update(t.file).where(t.file.c.id == bindparam("file")).values(st_mtime=bindparam("mtime"))
+_TOUCH = Prepared(
+    update(t.file).where(t.file.c.id == bindparam("file")).values(st_mtime=bindparam("mtime"))
+)
 
 
 def complete(
     connection: Connection, node_id: int, reports: Sequence[Report], now: float
 ) -> list[int]:
     """Record how attempts ended, and settle what waited for them."""
-    rows = connection.execute(_OF_REPORTS, {"ids": [report.job_id for report in reports]})
+    rows = _OF_REPORTS(connection, {"ids": [report.job_id for report in reports]})
     found = {row.id: row for row in rows}
     ended = [
         _Ended(report, found[report.job_id], _is_current(found[report.job_id], report, node_id))
@@ -122,9 +148,9 @@ def complete(
     fresh = [*current, *(each for each in late if each.report.job_id not in told)]
     if not fresh:
         return []
-    results = _write_results(connection, node_id, fresh)
+    _INSERT_RESULTS.many(connection, [_result(each, node_id) for each in fresh])
     if current:
-        connection.execute(_END, [_change(each, results, now) for each in current])
+        _END.many(connection, [_change(each, now) for each in current])
         _touch(connection, current)
         _tell(connection, current, now)
     return [each.report.job_id for each in current]
@@ -135,7 +161,7 @@ class _Ended:
     """A report, the job's row, and whether the worker still held that attempt."""
 
     report: Report
-    row: AnyRow
+    row: Any
     is_current: bool
 
     @property
@@ -145,7 +171,7 @@ class _Ended:
         return self.is_current or (canceled and self.row.attempt_id == self.report.attempt_id)
 
 
-def _is_current(row: AnyRow, report: Report, node_id: int) -> bool:
+def _is_current(row: Any, report: Report, node_id: int) -> bool:
     return (
         row.compute_node_id == node_id
         and row.attempt_id == report.attempt_id
@@ -156,19 +182,15 @@ def _is_current(row: AnyRow, report: Report, node_id: int) -> bool:
 def _known(connection: Connection, node_id: int, late: Sequence[_Ended]) -> set[int]:
     """Jobs whose report has come before: the answer to it was lost on the way."""
     ends = {each.report.job_id: each.report.completion_time for each in late}
-    found = connection.execute(_BY_NODE, {"node": node_id, "ids": list(ends)})
+    found = _BY_NODE(connection, {"node": node_id, "ids": list(ends)})
     return {row.job_id for row in found if row.completion_time == ends[row.job_id]}
 
 
-_BY_NODE = select(t.result.c.job_id, t.result.c.completion_time).where(
-    t.result.c.compute_node_id == bindparam("node"), among(t.result.c.job_id)
+_BY_NODE = Prepared(
+    select(_R.job_id, _R.completion_time).where(
+        _R.compute_node_id == bindparam("node"), among(_R.job_id)
+    )
 )
-
-
-def _write_results(connection: Connection, node_id: int, ended: Sequence[_Ended]) -> dict[int, int]:
-    """Job id -> result id."""
-    rows = [_result(each, node_id) for each in ended]
-    return {row.job_id: row.id for row in connection.execute(_INSERT_RESULTS, rows)}
 
 
 def _result(each: _Ended, node_id: int) -> dict[str, Any]:
@@ -200,9 +222,20 @@ _RESULT_FIELDS = (
     "stderr_path",
     "stderr_tail",
 )
+_DERIVED_FIELDS = (
+    "workflow_id",
+    "compute_node_id",
+    "exec_time_s",
+    "superseded",
+    "status",
+    "ending",
+)
+_INSERT_RESULTS = Prepared(
+    insert(t.result).values({n: bindparam(n) for n in (*_RESULT_FIELDS, *_DERIVED_FIELDS)})
+)
 
 
-def _change(each: _Ended, results: Mapping[int, int], now: float) -> dict[str, Any]:
+def _change(each: _Ended, now: float) -> dict[str, Any]:
     report = each.report
     if report.again:
         status, attempt, origin = target(JobEvent.AGAIN), report.attempt_id + 1, "retry"
@@ -214,7 +247,8 @@ def _change(each: _Ended, results: Mapping[int, int], now: float) -> dict[str, A
         "attempt": attempt,
         "spared": int(report.again and report.spared),
         "whence": origin,
-        "came_to": None if report.again else results[report.job_id],
+        "run": None if report.again else report.run_id,
+        "of_attempt": report.attempt_id,
         "since": now if report.again else None,
     }
 
@@ -223,7 +257,7 @@ def _touch(connection: Connection, current: Sequence[_Ended]) -> None:
     """Note the modification times of the outputs that were found."""
     touched = [{"file": f, "mtime": m} for each in current for f, m in each.report.files]
     if touched:
-        connection.execute(_TOUCH, touched)
+        _TOUCH.many(connection, touched)
 
 
 def _tell(connection: Connection, current: Sequence[_Ended], now: float) -> None:
@@ -255,21 +289,21 @@ def _event(each: _Ended) -> tuple[str, dict[str, Any]]:
     }
 
 
-_UNFINISHED = (
+_UNFINISHED = Prepared(
     select(_J.id)
     .where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN))
     .limit(1)
 )
 
 
-_WAITING = (
+_WAITING = Prepared(
     select(_J.id)
     .where(
         _J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN - {JobStatus.RUNNING})
     )
     .limit(1)
 )
-_LAST_ONES_MEET = (
+_LAST_ONES_MEET = Prepared(
     select(t.workflow.c.id)
     .where(t.workflow.c.id == bindparam("workflow"))
     .with_for_update(key_share=True)
@@ -279,11 +313,11 @@ _LAST_ONES_MEET = (
 def tell_if_complete(connection: Connection, workflow_id: int, now: float) -> None:
     """Whoever completes the last job says so; of two that do it at once, the second."""
     values = {"workflow": workflow_id}
-    if connection.execute(_WAITING, values).first() is not None:
+    if _WAITING(connection, values):
         return
     if locks_rows(connection):
-        connection.execute(_LAST_ONES_MEET, values)
-    if connection.execute(_UNFINISHED, values).first() is None:
+        _LAST_ONES_MEET(connection, values)
+    if not _UNFINISHED(connection, values):
         actions.completed(connection, workflow_id)
         events.write(connection, workflow_id, now, [("workflow_completed", {})])
 
@@ -293,7 +327,7 @@ def tell_if_complete(connection: Connection, workflow_id: int, now: float) -> No
 
 def give_up(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:
     """Take jobs back from a worker that does not run them; the ids of those it held."""
-    mine = connection.execute(_OF_WORKER, {"node": node_id, "ids": job_ids}).all()
+    mine = _OF_WORKER(connection, {"node": node_id, "ids": job_ids})
     claimed = [row.id for row in mine if row.status == JobStatus.PENDING]
     release(connection, node_id, claimed, now)
     lost = [_lost(row, now) for row in mine if row.status == JobStatus.RUNNING]
@@ -302,7 +336,7 @@ def give_up(connection: Connection, node_id: int, job_ids: Sequence[int], now: f
     return [row.id for row in mine]
 
 
-_OF_WORKER = (
+_OF_WORKER = Prepared(
     select(_J.id, _J.status, _J.attempt_id, _J.start_time, t.workflow.c.run_id)
     .join(t.workflow, t.workflow.c.id == _J.workflow_id)
     .where(_J.compute_node_id == bindparam("node"), among(_J.id))
@@ -310,7 +344,7 @@ _OF_WORKER = (
 )
 
 
-def _lost(row: AnyRow, now: float) -> Report:
+def _lost(row: Any, now: float) -> Report:
     return Report(
         job_id=row.id,
         run_id=row.run_id,

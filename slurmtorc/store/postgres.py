@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import create_engine, event
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
+from slurmtorc.store.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
     from sqlalchemy.engine import URL
 
+CHANNEL = "torc"
+"""What writers ring and waiting workers listen to, of whichever workflow."""
+SNAPSHOT_S = 1.0
+"""How often the server is asked by those that listen."""
 
 _PATIENCE = {
     "connect_timeout": 10,
@@ -39,6 +46,11 @@ class Postgres:
     def __init__(self, url: URL) -> None:
         self.url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self.shown_url = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        _share_conditions()
+        self._listener: Any = None
+        self._rings = 0
+        self._snapshot: object = None
+        self._asked_at = -math.inf
         try:
             self.engine = create_engine(
                 url.set(drivername="postgresql+psycopg"),
@@ -51,6 +63,10 @@ class Postgres:
             remedy = "pip install 'slurmtorc[postgres]'"
             raise StoreRefused(f"{self.shown_url} needs the psycopg package: {remedy}") from None
         event.listen(self.engine, "connect", _without_compiling)
+
+    def connected(self) -> Connection:
+        """From the pool, which sees whether the server still knows it."""
+        return self.engine.connect()
 
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:  # noqa: ARG002
@@ -72,9 +88,41 @@ class Postgres:
             for row in rows:
                 copy.write_row(row)
 
-    def stamp(self, connection: Connection) -> object:
-        """Which transactions are over: it moves with every writer of the server that ends."""
-        return connection.execute(text("SELECT pg_current_snapshot()::text")).scalar()
+    def stamp(self) -> object:
+        """How often writers have rung, and now and then which transactions are over.
+
+        The second is for what is not worth ringing for, and for a ring that came to nothing in a
+        pool of connections before the server.
+        """
+        try:
+            return self._heard()
+        except Exception:
+            self._hang_up()
+            raise
+
+    def _heard(self) -> tuple[int, object]:
+        now = time.monotonic()
+        if self._listener is None:
+            self._listener = self.engine.raw_connection()
+            self._listener.detach()
+            self._driver.autocommit = True
+            self._driver.execute(f"LISTEN {CHANNEL}")
+            self._asked_at = -math.inf
+        if now >= self._asked_at + SNAPSHOT_S:
+            self._asked_at = now
+            query = "SELECT pg_current_snapshot()::text"
+            self._snapshot = self._driver.execute(query).fetchone()
+        self._rings += len(list(self._driver.notifies(timeout=0)))
+        return self._rings, self._snapshot
+
+    @property
+    def _driver(self) -> Any:
+        return self._listener.dbapi_connection
+
+    def _hang_up(self) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
 
     def translated(self, error: BaseException) -> StoreError:
         """By SQLSTATE, or by the lost connection."""
@@ -87,6 +135,7 @@ class Postgres:
 
     def close(self) -> None:
         """Give back connections."""
+        self._hang_up()
         self.engine.dispose()
 
 
@@ -94,6 +143,14 @@ def _without_compiling(connection: Any, _record: object) -> None:
     """Compiling a statement takes the server longer than running any of ours."""
     connection.execute("SET jit = off")
     connection.commit()
+
+
+def _share_conditions() -> None:
+    """The partial indexes of SQLite are partial here as well."""
+    for table in TABLES.tables.values():
+        for index in table.indexes:
+            condition = index.dialect_options["sqlite"]["where"]
+            index.dialect_options["postgresql"]["where"] = condition
 
 
 def _state_of_refusal(message: str) -> str:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from slurmtorc.store import changing, relations, rerunning, resets, standing
+from slurmtorc.store.transactions import Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-
-    from sqlalchemy import Connection
+    from collections.abc import Collection, Mapping
 
     from slurmtorc.model import File, Job, JobChange, Standing, UserData
-    from slurmtorc.ports import Clock
-
-R = TypeVar("R")
 
 
-class Revising:
+class Revising(Transactions):
     """What people change, and what runs again because of it."""
-
-    clock: Clock
-
-    def _change(self, work: Callable[[Connection], R], *, durable: bool = False) -> R:
-        """As SqlStore does it."""
-        raise NotImplementedError
-
-    def _ask(self, question: Callable[[Connection], R]) -> R:
-        """As SqlStore does it."""
-        raise NotImplementedError
 
     def rerun(
         self,

@@ -2,7 +2,8 @@
 
 Times are epoch seconds, sizes bytes, durations seconds. Ids of tables that are filled in bulk
 come from `id_block`, so that links can be written without asking back; the others count
-themselves. An id is never given out twice.
+themselves. An id is never given out twice. Conditions of partial indexes are written for SQLite
+alone and hold for Postgres too (postgres.py): to name Postgres here would import its drivers.
 
 Three things are not as in torc's own database, each for a reason:
 
@@ -289,13 +290,11 @@ Index(
     job.c.class_id,
     job.c.id,
     sqlite_where=text("status = 2"),
-    postgresql_where=text("status = 2"),
 )
 Index(
     "ix_job_held",
     job.c.compute_node_id,
     sqlite_where=text("compute_node_id IS NOT NULL"),
-    postgresql_where=text("compute_node_id IS NOT NULL"),
 )
 
 
@@ -368,7 +367,6 @@ Index(
     result.c.attempt_id,
     unique=True,
     sqlite_where=text("NOT superseded"),
-    postgresql_where=text("NOT superseded"),
 )
 
 workflow_action = Table(

@@ -6,14 +6,9 @@ inside is in the module of its noun; what goes wrong in the driver comes out in 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.exc import DBAPIError
-
 from slurmtorc.clock import SystemClock
-from slurmtorc.errors import Conflict, StoreBusy
 from slurmtorc.ports import Page
 from slurmtorc.store import (
     actions,
@@ -36,11 +31,10 @@ from slurmtorc.store.dialect import dialect_for
 from slurmtorc.store.revising import Revising
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection
 
-    from slurmtorc.errors import TorcError
     from slurmtorc.model import (
         Action,
         ActionRun,
@@ -69,19 +63,13 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-TRIES = 8
-"""How often a verb that meets another writer is tried before its caller hears of it."""
-
 
 class SqlStore(Revising):
     """The state in SQLite or Postgres."""
 
     def __init__(self, url: str, clock: Clock | None = None, *, create: bool = True) -> None:
-        self.clock = clock or SystemClock()
-        self._dialect = dialect_for(url, create=create)
+        super().__init__(dialect_for(url, create=create), clock or SystemClock())
         self.url = self._dialect.url
-        self._joined: ContextVar[Connection | None] = ContextVar("joined", default=None)
-        self._stamp_connection: Connection | None = None
         try:
             self._open()
         except BaseException:
@@ -97,88 +85,7 @@ class SqlStore(Revising):
 
     def close(self) -> None:
         """Give back connections and locks."""
-        if self._stamp_connection is not None:
-            self._stamp_connection.close()
         self._dialect.close()
-
-    # ── transactions ─────────────────────────────────────────────────────────
-
-    @contextmanager
-    def together(self, *, durable: bool = False) -> Iterator[None]:
-        """Verbs inside commit together, or not at all; inside another `together`, with that."""
-        if self._joined.get() is not None:
-            yield
-            return
-        with self._transaction(durable=durable) as connection:
-            token = self._joined.set(connection)
-            try:
-                yield
-            finally:
-                self._joined.reset(token)
-
-    def _change(self, work: Callable[[Connection], R], *, durable: bool = False) -> R:
-        """Run a verb's statements in a transaction of its own, or in the one of together()."""
-        joined = self._joined.get()
-        if joined is not None:
-            return work(joined)
-
-        def once() -> R:
-            with self._transaction(durable=durable) as connection:
-                return work(connection)
-
-        try:
-            return once()
-        except StoreBusy:
-            return self._again(once)
-
-    def _again(self, once: Callable[[], R]) -> R:
-        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt  # noqa: PLC0415
-        from tenacity import wait_random_exponential as jitter  # noqa: PLC0415  rarely needed
-
-        tries: Retrying = Retrying(
-            retry=retry_if_exception_type(StoreBusy),
-            stop=stop_after_attempt(TRIES),
-            wait=jitter(multiplier=0.02, max=1.0),
-            sleep=self.clock.sleep,
-            reraise=True,
-        )
-        return tries(once)
-
-    @contextmanager
-    def _transaction(self, *, durable: bool) -> Iterator[Connection]:
-        with (
-            self._our_words(),
-            self._dialect.engine.connect() as connection,
-            self._dialect.writing(connection, durable=durable),
-            connection.begin(),
-        ):
-            yield connection
-
-    def _ask(self, question: Callable[[Connection], R]) -> R:
-        """Read; never takes the write lock, and sees the changes of together()."""
-        joined = self._joined.get()
-        if joined is not None:
-            return question(joined)
-        with self._our_words(), self._dialect.engine.connect() as connection, connection.begin():
-            return question(connection)
-
-    @contextmanager
-    def _our_words(self) -> Iterator[None]:
-        driver = self._dialect.engine.dialect.loaded_dbapi
-        try:
-            yield
-        except DBAPIError as error:
-            raise self._translated(error.orig or error) from error
-        except driver.Error as error:  # bulk loading speaks to the driver itself
-            raise self._translated(error) from error
-
-    def _translated(self, error: BaseException) -> TorcError:
-        if isinstance(error, self._dialect.engine.dialect.loaded_dbapi.IntegrityError):
-            line = str(error).splitlines()[0]
-            if "foreign key" in line.lower():
-                return Conflict(f"what it belongs to is not in the store: {line}")
-            return Conflict(f"the store already has a record like it: {line}")
-        return self._dialect.translated(error)
 
     # ── workflows ────────────────────────────────────────────────────────────
 
@@ -214,9 +121,11 @@ class SqlStore(Revising):
 
     # ── jobs ─────────────────────────────────────────────────────────────────
 
-    def claim(self, compute_node_id: int, free: Capacity, limit: int) -> list[Claim]:
+    def claim(
+        self, compute_node_id: int, free: Capacity, limit: int, ahead: int = 0
+    ) -> list[Claim]:
         """Take ready jobs that fit."""
-        return self._change(lambda c: claiming.claim(c, compute_node_id, free, limit))
+        return self._change(lambda c: claiming.claim(c, compute_node_id, free, limit, ahead))
 
     def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:
         """Take ready jobs whatever they need."""
@@ -231,6 +140,11 @@ class SqlStore(Revising):
         """Pending -> ready."""
         now = self.clock.now()
         return self._change(lambda c: jobs.release(c, compute_node_id, job_ids, now))
+
+    def withdraw(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
+        """Running -> ready, of jobs that never began."""
+        now = self.clock.now()
+        return self._change(lambda c: jobs.withdraw(c, compute_node_id, job_ids, now))
 
     def complete(self, compute_node_id: int, reports: Sequence[Report]) -> list[int]:
         """Record how attempts ended, and unblock what waited."""
@@ -456,7 +370,4 @@ class SqlStore(Revising):
     def stamp(self) -> object:
         """A value that differs when anybody may have changed something."""
         with self._our_words():
-            if self._stamp_connection is None or self._stamp_connection.invalidated:
-                self._stamp_connection = self._dialect.engine.connect()
-            with self._stamp_connection.begin():
-                return self._dialect.stamp(self._stamp_connection)
+            return self._dialect.stamp()

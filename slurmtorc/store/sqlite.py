@@ -48,6 +48,9 @@ class Sqlite:
         self.url = url_of(self.path)
         self.shown_url = self.url
         self._turns = Turns(self.path, _BUSY_MS / 1000) if self.path else None
+        self._idle: list[Connection] = []
+        self._witness: Any = None
+        """A connection that never changes anything."""
         self._journal = self._prepared(self.path, create=create) if self.path else None
         pool: dict[str, Any] = {} if self.path else {"poolclass": StaticPool}
         self.engine = create_engine(
@@ -99,6 +102,17 @@ class Sqlite:
         return "NORMAL" if self._journal is place.Journal.WAL else "FULL"
 
     @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """Kept open from one to the next: to take one from the pool costs more than a commit."""
+        connection = self._idle.pop() if self._idle else self.engine.connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+
+    @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:
         """SQLite's own waiting starves some of many writers; the kernel's lock queue does not."""
         raise_sync = durable and self._journal is place.Journal.WAL
@@ -128,9 +142,14 @@ class Sqlite:
         cursor.executemany(statement, rows)
         cursor.close()
 
-    def stamp(self, connection: Connection) -> object:
-        """SQLite counts the commits of other connections."""
-        return connection.exec_driver_sql("PRAGMA data_version").scalar()
+    def stamp(self) -> object:
+        """SQLite counts the commits of other connections than the one that is asked."""
+        if self._witness is None:
+            self._witness = self.engine.raw_connection()
+        cursor = self._witness.cursor()
+        (version,) = cursor.execute("PRAGMA data_version").fetchone()
+        cursor.close()
+        return version
 
     def translated(self, error: BaseException) -> StoreError:
         """By SQLite's message: it has codes, but the messages are as stable and say more."""
@@ -142,6 +161,11 @@ class Sqlite:
 
     def close(self) -> None:
         """Give back connections and the lock file."""
+        while self._idle:
+            self._idle.pop().close()
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
         self.engine.dispose()
         if self._turns:
             self._turns.close()
@@ -165,4 +189,4 @@ def _begin(connection: Connection) -> None:
     if not connection.get_execution_options().get("begins", True):
         return  # only reads, where nobody else writes
     mode = "BEGIN IMMEDIATE" if connection.info.get("writing") else "BEGIN"
-    connection.exec_driver_sql(mode)
+    connection.connection.cursor().execute(mode)

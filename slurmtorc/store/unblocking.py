@@ -9,7 +9,7 @@ the plain rule.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import and_, bindparam, exists, func, or_, select, update
 
@@ -19,11 +19,12 @@ from slurmtorc.store import actions, events
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.dialect import locks_rows
+from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Column, ColumnElement, Connection, Select, Table
+    from sqlalchemy import Column, ColumnElement, Connection, Table
 
 _J, _D = t.job.c, t.job_depends_on.c
 _IN, _OUT = t.barrier_in.c, t.barrier_out.c
@@ -41,9 +42,9 @@ def unblock(connection: Connection, workflow_id: int, job_ids: Sequence[int], no
         doomed = _doomed(connection, settled, workflow_id) if settled else []
         free = sorted(set(settled).difference(doomed))
         if free:
-            connection.execute(_FREE, {"ids": free, "now": now})
+            _FREE(connection, {"ids": free, "now": now})
         if doomed:
-            connection.execute(_CANCEL, {"ids": doomed})
+            _CANCEL(connection, {"ids": doomed})
         if shape.gates:
             actions.count(connection, TriggerType.ON_JOBS_READY, settled)
         moved = {"jobs_ready": free, "jobs_canceled": doomed}
@@ -59,18 +60,17 @@ class _Shape(NamedTuple):
     barriers: bool
 
 
-_SHAPE = select(
-    exists().where(t.action_job.c.action_id == t.workflow_action.c.id, _ACTION_OF_WORKFLOW),
-    exists().where(t.barrier.c.workflow_id == bindparam("workflow")),
-)
+_GATES = exists().where(t.action_job.c.action_id == t.workflow_action.c.id, _ACTION_OF_WORKFLOW)
+_BARRIERS = exists().where(t.barrier.c.workflow_id == bindparam("workflow"))
+_SHAPE = Prepared(select(_GATES.label("gates"), _BARRIERS.label("barriers")))
 
 
 def _shape(connection: Connection, workflow_id: int) -> _Shape:
-    return _Shape(*connection.execute(_SHAPE, {"workflow": workflow_id}).one())
+    return _Shape(*_SHAPE(connection, {"workflow": workflow_id})[0])
 
 
-_CANCEL = update(t.job).where(among(_J.id)).values(status=int(target(JobEvent.CASCADE)))
-_FREE = (
+_CANCEL = Prepared(update(t.job).where(among(_J.id)).values(status=int(target(JobEvent.CASCADE))))
+_FREE = Prepared(
     update(t.job)
     .where(among(_J.id))
     .values(status=int(target(JobEvent.UNBLOCK)), ready_since=bindparam("now"))
@@ -89,14 +89,14 @@ class _Lower:
         condition = [counted.c.id == hits.c.id]
         if counted is t.job:
             condition.append(t.has_status(t.job, JobStatus.BLOCKED))
-        self.statement = (
+        self.statement = Prepared(
             update(counted)
             .values(blockers=counted.c.blockers - hits.c.n)
             .where(*condition)
             .returning(counted.c.id, counted.c.blockers)
         )
         touched = select(behind).where(among(ahead))
-        self.lock: Select[Any] = (
+        self.lock = Prepared(
             select(counted.c.id)
             .where(counted.c.id.in_(touched))
             .order_by(counted.c.id)
@@ -106,8 +106,8 @@ class _Lower:
     def __call__(self, connection: Connection, ids: Sequence[int]) -> list[int]:
         """The ids whose counter came to zero."""
         if locks_rows(connection):
-            connection.execute(self.lock, {"ids": ids})  # in one order: nobody waits in a circle
-        found = connection.execute(self.statement, {"ids": ids})
+            self.lock(connection, {"ids": ids})  # in one order: nobody waits in a circle
+        found = self.statement(connection, {"ids": ids})
         return [row_id for row_id, blockers in found if blockers == 0]
 
 
@@ -121,14 +121,14 @@ def _lowered(connection: Connection, complete: Sequence[int], shape: _Shape) -> 
     settled = _lower_jobs(connection, complete)
     opened = _lower_barriers(connection, complete) if shape.barriers else []
     if opened:
-        connection.execute(_MARK_FAILED, {"ids": opened})
+        _MARK_FAILED(connection, {"ids": opened})
         settled += _lower_behind_barriers(connection, opened)
     return settled
 
 
 # ── success or not ───────────────────────────────────────────────────────────
 
-_MARK_FAILED = (
+_MARK_FAILED = Prepared(
     update(t.barrier)
     .where(among(t.barrier.c.id))
     .values(
@@ -154,7 +154,7 @@ def _through_a_barrier() -> ColumnElement[bool]:
     return exists().where(and_(waits, t.barrier.c.failed))
 
 
-_DOOMED = (
+_DOOMED = Prepared(
     select(_J.id)
     .where(
         among(_J.id),
@@ -165,9 +165,10 @@ _DOOMED = (
 )
 
 
-_ANY_FAILED = select(
-    exists().where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *UNSUCCESSFUL))
+_FAILED = exists().where(
+    _J.workflow_id == bindparam("workflow"), t.has_status(t.job, *UNSUCCESSFUL)
 )
+_ANY_FAILED = Prepared(select(_FAILED.label("any")))
 
 
 def _doomed(connection: Connection, settled: Sequence[int], workflow_id: int) -> list[int]:
@@ -176,6 +177,6 @@ def _doomed(connection: Connection, settled: Sequence[int], workflow_id: int) ->
     Asked only now, when their counters have been lowered: on Postgres another transaction that
     lowered them before us is committed by then, and its failures are seen.
     """
-    if not connection.execute(_ANY_FAILED, {"workflow": workflow_id}).scalar_one():
+    if not _ANY_FAILED(connection, {"workflow": workflow_id})[0].any:
         return []
-    return list(connection.execute(_DOOMED, {"ids": settled}).scalars())
+    return [row.id for row in _DOOMED(connection, {"ids": settled})]

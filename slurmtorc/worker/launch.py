@@ -12,14 +12,13 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.ports import Exit
-from slurmtorc.worker import shell
 from slurmtorc.worker.guard import MARK, Guard
 from slurmtorc.worker.monitor import Monitor, process_of
+from slurmtorc.worker.spawn import Spawner
 
 if TYPE_CHECKING:
     import resource
@@ -49,7 +48,7 @@ class LocalLauncher:
     ) -> None:
         self._clock = clock
         self._guard = Guard()
-        self._environ = {**environ, MARK: self._guard.mark}
+        self._spawner = Spawner({**environ, MARK: self._guard.mark})
         self._monitor = monitor or Monitor()
         self._running: dict[int, _Running] = {}
         self._by_fd: dict[int, int] = {}
@@ -61,6 +60,7 @@ class LocalLauncher:
         """Give back descriptors and the signal wake-up. Jobs that still run are killed."""
         self._wakeup.close()
         self._guard.close()
+        self._spawner.close()
         for running in self._running.values():
             if running.pidfd is not None:
                 os.close(running.pidfd)
@@ -74,7 +74,7 @@ class LocalLauncher:
         if not self._running:
             self._guard.busy()
         try:
-            pid = self._spawn(order)
+            pid = self._spawner.spawn(order)
         except OSError as error:
             what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
             self._ended.append(_not_started(order, now, what))
@@ -108,9 +108,10 @@ class LocalLauncher:
 
     def wait(self, seconds: float) -> None:
         """Rest, but no longer than until a process ends or a signal comes."""
-        due = self._monitor.due()
+        now = self._clock.now()
+        due = self._monitor.due(now)
         if due is not None:
-            seconds = min(seconds, due - self._clock.now())
+            seconds = min(seconds, due - now)
         if not self._ended:
             self._collect(max(0.0, seconds))
 
@@ -119,17 +120,6 @@ class LocalLauncher:
         return self._running.keys()
 
     # ── starting ─────────────────────────────────────────────────────────────
-
-    def _spawn(self, order: Order) -> int:
-        environ = {**self._environ, **order.env}
-        words = shell.words(order.command)
-        if words is not None:
-            path = shell.program(words[0], environ.get("PATH"))
-            if path is not None:
-                # What the kernel refuses to execute, bash may still run, or explain.
-                with contextlib.suppress(OSError):
-                    return _popen([words[0], *words[1:]], path, order, environ)
-        return _popen(["bash", "-c", order.command], None, order, environ)
 
     def _watched(self, key: int, pid: int) -> int | None:
         try:
@@ -184,8 +174,8 @@ class LocalLauncher:
         )
 
     def _sample(self) -> None:
-        due = self._monitor.due()
         now = self._clock.now()
+        due = self._monitor.due(now)
         if due is None or now < due:
             return
         for key, memory in self._monitor.look(now).items():
@@ -208,33 +198,6 @@ def _not_started(order: Order, now: float, why: str) -> Exit:
     return Exit(
         key=order.key, code=None, signal=None, start_time=now, end_time=now, launch_error=why
     )
-
-
-def _popen(argv: list[str], path: str | None, order: Order, environ: Mapping[str, str]) -> int:
-    """Start a program with its files; its pid. The caller waits for it, not subprocess."""
-    with contextlib.ExitStack() as files:
-
-        def opened(name: str | None) -> int:
-            kept = os.O_APPEND if order.append else os.O_TRUNC
-            flags = os.O_WRONLY | os.O_CREAT | kept | os.O_CLOEXEC
-            fd = os.open(name or os.devnull, flags, 0o644)
-            files.callback(os.close, fd)
-            return fd
-
-        out = opened(order.stdout)
-        err = out if order.stderr == order.stdout else opened(order.stderr)
-        process = subprocess.Popen(
-            argv,
-            executable=path,
-            env=environ,
-            cwd=order.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-        )
-    process.returncode = 0  # ours to wait for: else subprocess would, when it is collected
-    return process.pid
 
 
 class _Wakeup:

@@ -10,6 +10,7 @@ job too short to be sampled and smaller than that is told by its page faults.
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 from dataclasses import dataclass
@@ -78,17 +79,26 @@ class Monitor:
         self.interval = interval
         self._tracks: dict[int, _Track] = {}
         self._last = 0.0
+        self._due = math.inf
+        """No process is due before."""
 
     def add(self, key: int, pid: int, now: float) -> None:
         """A process has been started."""
-        self._tracks[key] = _Track(pid, now)
+        track = self._tracks[key] = _Track(pid, now)
+        self._due = min(self._due, track.due(self.interval))
 
-    def due(self) -> float | None:
-        """When to look next; None if there is nothing to look at."""
+    def due(self, now: float) -> float | None:
+        """When to look next; None if there is nothing to look at.
+
+        Most processes that were to be looked at have ended by then, where jobs are short: so it
+        is worked out only when the moment seems to have come.
+        """
         if not self._tracks:
+            self._due = math.inf
             return None
-        soonest = min(track.due(self.interval) for track in self._tracks.values())
-        return max(soonest, self._last + _MIN_GAP)
+        if self._due <= now:
+            self._due = min(track.due(self.interval) for track in self._tracks.values())
+        return max(self._due, self._last + _MIN_GAP)
 
     def look(self, now: float) -> Mapping[int, int]:
         """Look at all processes; key -> bytes in use now."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from slurmtorc.rules import packing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from slurmtorc.model import Capacity, Claim, ResourceRequirements
 
@@ -60,64 +60,74 @@ class Rooms:
         """Names of the devices that nobody has."""
         return [gpu for room in self._rooms.values() for gpu in room.gpus]
 
-    def claim(
-        self, ask: Callable[[Capacity], list[Claim]], seconds: float | None
-    ) -> list[tuple[Claim, Place]]:
-        """What the store gives for what is free. Nothing is taken here: see `take`."""
-        found: list[tuple[Claim, Place]] = []
-        empty = [room for room in self._rooms.values() if not room.guests]
-        if len(empty) > 1:
-            offer = replace(_least([room.whole for room in empty]), nodes=len(empty))
-            for claim in ask(packing.until(offer, seconds)):
-                count = claim.requirement.num_nodes
-                chosen, empty = empty[:count], empty[count:]
-                found.append((claim, Place(tuple(room.name for room in chosen))))
-        given = {name for _, place in found for name in place.nodes}
-        for room, claims in self._node_by_node(ask, seconds, given):
-            found += [(claim, self._place_in(room)) for claim in claims]
-        return found
+    def offers(self, seconds: float | None) -> Iterator[Capacity]:
+        """What is free, to be asked for and placed one after the other.
 
-    def _node_by_node(
-        self, ask: Callable[[Capacity], list[Claim]], seconds: float | None, given: set[str]
-    ) -> Iterator[tuple[_Room, list[Claim]]]:
+        Nodes that are alike are not offered again once nothing was found for the first of them.
+        """
+        empty = self._empty()
+        if len(empty) > 1:
+            yield self._together(empty, seconds)
         refused: Capacity | None = None
         for room in self._rooms.values():
-            if room.name in given or room.free.cpus <= 0 or room.free == refused:
-                continue
-            claims = ask(packing.until(room.free, seconds))
-            refused = room.free if not claims else refused
-            yield room, claims
+            free = room.free
+            if free.cpus > 0 and free != refused:
+                yield packing.until(free, seconds)
+                refused = free if room.free == free else refused
 
-    def _place_in(self, room: _Room) -> Place:
-        return Place((room.name,) if self._pinned else ())
+    def place(self, claim: Claim, seconds: float | None, *, anywhere: bool = False) -> Place | None:
+        """Give a job its place, with GPUs; None where it does not fit.
 
-    def anywhere(self, claims: Sequence[Claim]) -> list[tuple[Claim, Place]]:
-        """Jobs that are run whatever they need: Slurm finds the nodes, where there are several."""
-        return [(claim, Place()) for claim in claims]
+        `anywhere`: it is run whatever it needs, and Slurm finds its nodes, where there are
+        several.
+        """
+        need = claim.requirement
+        if anywhere:
+            return self._take(claim, next(iter(self._rooms.values())), named=False)
+        if need.num_nodes > 1:
+            return self._take_several(claim, seconds)
+        for room in self._rooms.values():
+            if packing.room(packing.until(room.free, seconds), need, 1):
+                return self._take(claim, room, named=self._pinned)
+        return None
 
-    def take(self, claim: Claim, place: Place) -> Place:
-        """The attempt is launched now; its place with the GPUs it was given."""
-        names = place.nodes or tuple(self._rooms)[:1]
-        need, gpus = claim.requirement, tuple[str, ...]()
-        for name in names:
-            room = self._rooms[name]
-            gpus, room.gpus = tuple(room.gpus[: need.num_gpus]), room.gpus[need.num_gpus :]
-            room.free = packing.take(room.free, need)
-            if need.num_nodes > 1:  # it has its nodes to itself
-                room.free = replace(room.free, cpus=0, memory_bytes=0, gpus=0)
+    def _empty(self) -> list[_Room]:
+        return [room for room in self._rooms.values() if not room.guests]
+
+    @staticmethod
+    def _together(rooms: Sequence[_Room], seconds: float | None) -> Capacity:
+        least = _least([room.whole for room in rooms])
+        return packing.until(replace(least, nodes=len(rooms)), seconds)
+
+    def _take(self, claim: Claim, room: _Room, *, named: bool) -> Place:
+        need = claim.requirement
+        gpus, room.gpus = tuple(room.gpus[: need.num_gpus]), room.gpus[need.num_gpus :]
+        room.free = packing.take(room.free, need)
+        room.guests += 1
+        place = Place((room.name,) if named else (), gpus)
+        self._placed[claim.job_id] = (place, need)
+        return place
+
+    def _take_several(self, claim: Claim, seconds: float | None) -> Place | None:
+        """It has its nodes to itself."""
+        need, empty = claim.requirement, self._empty()
+        if len(empty) <= 1 or not packing.room(self._together(empty, seconds), need, 1):
+            return None
+        chosen = empty[: need.num_nodes]
+        for room in chosen:
+            room.free = replace(room.free, cpus=0, memory_bytes=0, gpus=0)
             room.guests += 1
-        taken = Place(place.nodes, gpus)
-        self._placed[claim.job_id] = (taken, need)
-        return taken
+        place = Place(tuple(room.name for room in chosen))
+        self._placed[claim.job_id] = (place, need)
+        return place
 
     def leave(self, job_id: int) -> None:
         """The attempt has ended."""
         place, need = self._placed.pop(job_id)
         for name in place.nodes or tuple(self._rooms)[:1]:
             room = self._rooms[name]
-            room.free = packing.give_back(room.free, need)
-            if need.num_nodes > 1:
-                room.free = room.whole
+            alone = len(place.nodes) > 1
+            room.free = room.whole if alone else packing.give_back(room.free, need)
             room.gpus = sorted({*room.gpus, *place.gpus})
             room.guests -= 1
 

@@ -21,19 +21,14 @@ from slurmtorc.rules.idling import Leave, Stay, decide
 from slurmtorc.worker.actions import Acting, is_action
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
 from slurmtorc.worker.doubts import Doubts
+from slurmtorc.worker.intake import Intake
 from slurmtorc.worker.outage import Outage
 from slurmtorc.worker.recovering import Recovering, is_script
 from slurmtorc.worker.rooms import Rooms
 from slurmtorc.worker.station import SHORTEST_KILL_WAIT_S
 
 if TYPE_CHECKING:
-    from slurmtorc.model import (
-        Capacity,
-        Claim,
-        Outlook,
-        Report,
-        SlurmStats,
-    )
+    from slurmtorc.model import Claim, Outlook, Report, SlurmStats
     from slurmtorc.ports import Exit
     from slurmtorc.worker.attempts import Attempt, Surroundings
     from slurmtorc.worker.rooms import Place
@@ -43,8 +38,14 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 LEASE_S = 120.0
-REST_S = 0.2
+REST_S = 0.01
 """How long a worker with room rests before it looks whether others have freed jobs."""
+LONGEST_REST_S = 0.03
+"""The same when nothing has come for a while: with that it costs less than a hundredth of a CPU."""
+TOGETHER_S = 0.005
+"""Ends are told together that come so soon after each other, while all places are taken."""
+CALM = 200
+"""It rests such a part of the time it has been idle for."""
 BUSY_REST_S = 1.0
 """The same for one without room: it only has to notice that the workflow was canceled."""
 HURRIED_REST_S = 0.1
@@ -74,6 +75,7 @@ class Worker:
         """It ends without a word of the jobs it stopped, as nobody has said why."""
         self.outage = Outage()
         self._rooms = Rooms(station.whole, station.gpus, station.nodes)
+        self._intake = Intake(ports.store, station.node, self._rooms, conduct.max_parallel_jobs)
         self._doubts = Doubts(ports.why)
         self._stats: list[SlurmStats] = []
         self._reports: list[Report] = []
@@ -91,8 +93,7 @@ class Worker:
         self._killed = False
         self._stopped_at = 0.0
         self._idle_since = ports.clock.now()
-        self._next_heartbeat = 0.0
-        self._next_outlook = 0.0
+        self._next_heartbeat = self._next_outlook = 0.0
 
     # ── the step ─────────────────────────────────────────────────────────────
 
@@ -101,6 +102,7 @@ class Worker:
         now = self.ports.clock.now()
         self._watch_time(now)  # first: what ends after a signal may have ended by it
         self._reap()
+        self._begin_ready()
         if now >= self.outage.retry_at:
             try:
                 self._talk(now)
@@ -119,7 +121,7 @@ class Worker:
         return self.in_doubt
 
     def _has_nothing(self) -> bool:
-        return not self.running and not self._reports
+        return not (self.running or self._reports or self._ahead())
 
     def interrupt(self) -> None:
         """Stop cleanly: jobs are asked to end, and no more are taken. Again: end them at once."""
@@ -140,14 +142,26 @@ class Worker:
             return min(self.outage.retry_at - now, BUSY_REST_S)
         if self._doubts.held or self.stopped is Stopped.ALLOCATION:
             return HURRIED_REST_S
-        return REST_S if self._has_room() else BUSY_REST_S
+        rest = self._patience(now) if self._has_room() else BUSY_REST_S
+        due = [self._tell_at(), self._intake.shelf.due()]
+        return max(0.0, min([rest, *(moment - now for moment in due if moment is not None)]))
+
+    def _tell_at(self) -> float | None:
+        """When the store hears of the reports, even if nothing else is to be said."""
+        return self._reports[0].completion_time + TOGETHER_S if self._reports else None
+
+    def _patience(self, now: float) -> float:
+        return min(max(REST_S, (now - self._idle_since) / CALM), LONGEST_REST_S)
 
     # ── processes ────────────────────────────────────────────────────────────
 
     def _reap(self) -> None:
         now = self.ports.clock.now()
-        ended = self._acting.sift(self.ports.launcher.poll())
-        for exit_ in self._doubts.sift(ended, self.stopped, now):
+        ended = self.ports.launcher.poll()
+        of_jobs = self._acting.sift(ended)
+        if len(of_jobs) < len(ended):
+            self._next_outlook = now  # what an action has done may decide what is to be done next
+        for exit_ in self._doubts.sift(of_jobs, self.stopped, now):
             report = self._came_to(exit_)
             if report is None:
                 continue
@@ -161,6 +175,7 @@ class Worker:
         if is_script(exit_.key):
             return self._recovering.ended(exit_, self.stopped)
         attempt = self.running[exit_.key]
+        self._intake.shelf.learn(exit_.end_time - exit_.start_time)
         report = self._reported(attempt, exit_)
         return self._recovering.judged(attempt, report, self.stopped, canceled=self._canceled)
 
@@ -177,15 +192,24 @@ class Worker:
         )
         return report
 
+    def _ahead(self) -> list[int]:
+        """Jobs that are started in the store and have not begun."""
+        return [claim.job_id for claim in self._intake.shelf.claims]
+
+    def _begin_ready(self) -> None:
+        """Fill what became free with what is started already; the store hears of it later."""
+        if self.left is None and self._intake.shelf.claims:
+            now, left = self.ports.clock.now(), self._seconds_left()
+            self._launch(self._intake.ready(len(self.running), left, now))
+
     def _launch(self, placed: list[tuple[Claim, Place]]) -> None:
-        for claim, wanted in placed:
-            place = self._rooms.take(claim, wanted)
+        for claim, place in placed:
             attempt = attempt_of(claim, self.around, place)
             self.running[claim.job_id] = attempt
             hide = bool(self.station.gpus) and not claim.requirement.num_gpus
             order = order_for(attempt, self.around, hide_gpus=hide)
             self.ports.launcher.start(order)
-            log.info(
+            log.debug(
                 "Job started job_id=%d job_name=%s attempt_id=%d",
                 claim.job_id,
                 claim.name,
@@ -268,18 +292,23 @@ class Worker:
         self._acting.tell()
         if not self._acting.is_open and self.left is None:
             self._acting.begin(now)
-        if self._reports or self._may_claim():
+        moves = self._moves(now)
+        if moves:
             self._exchange()
+        self._give_back(now)
         self._note_accounts()
-        if now >= self._next_outlook or not self.running:
+        if now >= self._next_outlook or (moves and not self.running):
             self._look(now)
         if self.left is not None and self._has_nothing():
             self._wind_up()
 
-    def _may_claim(self) -> bool:
-        """Whether there may be jobs for this worker, and room for them."""
-        ready = self._acting.is_open and self._has_news()
-        return ready and self.left is None and self._has_room()
+    def _moves(self, now: float) -> bool:
+        """Whether it is time to report, or to ask for jobs; ends soon after each other wait."""
+        wants = self._acting.is_open and self.left is None and self._has_room()
+        tell_at = self._tell_at()
+        if tell_at is not None and now < tell_at and not wants and self.left is None:
+            return False
+        return bool(self._reports) or (wants and self._has_news())
 
     def _note_accounts(self, *, last: bool = False) -> None:
         """Tell what accounting says of steps; their results are in the store by now."""
@@ -297,43 +326,30 @@ class Worker:
     def _exchange(self) -> None:
         """Report and claim in one transaction; launch what was claimed once it is committed."""
         store, node_id = self.ports.store, self.station.node.id
-        placed: list[tuple[Claim, Place]] = []
+        started: list[int] = []
         with store.together():
             if self._reports:
                 store.complete(node_id, self._reports)
-            if self.left is None and self._has_room():
-                placed = self._claim()
-            claims = [claim for claim, _ in placed]
-            self._recovering.learn(store, claims)
-            started = set(store.start(node_id, [c.job_id for c in claims])) if claims else set()
+            if self.left is None:
+                claims = self._intake.choose(len(self.running), self._seconds_left())
+                self._recovering.learn(store, claims)
+                started = store.start(node_id, [c.job_id for c in claims]) if claims else []
         self._reports = []
-        self._launch([(claim, place) for claim, place in placed if claim.job_id in started])
-
-    def _claim(self) -> list[tuple[Claim, Place]]:
-        store, node_id = self.ports.store, self.station.node.id
-        limit, left = self.conduct.max_parallel_jobs, self._seconds_left()
-        alone = self.station.node.allocation_id is None and left is None
-        if limit is not None and alone:
-            claims = store.claim_next(node_id, limit - len(self.running))
-            return self._rooms.anywhere(claims)
-        room = None if limit is None else limit - len(self.running)
-
-        def ask(free: Capacity) -> list[Claim]:
-            nonlocal room
-            most = free.cpus * free.nodes if room is None else room
-            claims = store.claim(node_id, free, most) if most else []
-            room = None if room is None else room - len(claims)
-            return claims
-
-        return self._rooms.claim(ask, left)
+        if self.left is None:
+            self._launch(self._intake.keep(set(started), self.ports.clock.now()))
 
     def _seconds_left(self) -> float | None:
         end = self.conduct.end_time
         return None if end is None else self._deadline(end) - self.ports.clock.now()
 
     def _has_room(self) -> bool:
-        limit = self.conduct.max_parallel_jobs
-        return self._rooms.has_room() if limit is None else len(self.running) < limit
+        return self._intake.has_room(len(self.running))
+
+    def _give_back(self, now: float) -> None:
+        """What is started and has not begun, if it cannot begin soon."""
+        due = self._intake.shelf.due()
+        if due is not None and (now >= due or self.left is not None):
+            self._intake.give_back()
 
     def _beat(self, now: float) -> None:
         if now < self._next_heartbeat:
@@ -405,6 +421,7 @@ class Worker:
 
     def _outage(self, error: StoreUnavailable, now: float) -> None:
         self.outage.failed(error, now)
+        self._intake.forget()  # what was claimed and is not known of is found and given back
         self._stamp = None  # what was news before has not been acted upon
         longest = 60 * self.around.workflow.compute_node_wait_for_healthy_database_minutes
         if not self.running and (self._interrupts > 1 or now >= self._idle_since + longest):
@@ -412,7 +429,7 @@ class Worker:
 
     def _find_lost(self) -> None:
         """After an answer that never came: give back what we hold without knowing it."""
-        mine = {*self.running, *(report.job_id for report in self._reports)}
+        mine = {*self.running, *self._ahead(), *(report.job_id for report in self._reports)}
         unknown = set(self.ports.store.held(self.station.node.id)) - mine
         if unknown:
             self.ports.store.give_up(self.station.node.id, sorted(unknown))

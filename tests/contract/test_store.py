@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from cluster import eventually
 from factories import (
     PLENTY,
     a_draft,
@@ -221,6 +222,22 @@ def test_a_claim_takes_only_what_fits_together(store: Store) -> None:
     assert len(store.claim(node, free, 100)) == 3
 
 
+def test_what_is_claimed_ahead_is_like_what_fits(store: Store) -> None:
+    draft = a_draft(
+        *(a_job(f"fits{i}", requirement=0) for i in range(4)), a_job("large", requirement=1),
+        *(a_job(f"wide{i}", requirement=2) for i in range(2)),
+        requirements=[
+            a_need("fits", num_cpus=2), a_need("large", num_cpus=9), a_need("wide", num_nodes=2)
+        ],
+    )  # fmt: skip
+    _, node = begin(store, draft)
+    free = Capacity(cpus=3, memory_bytes=1 << 40)
+    names = [claim.name for claim in store.claim(node, free, 10, ahead=2)]
+    assert names == ["fits0", "fits1", "fits2"]
+    pair = Capacity(cpus=3, memory_bytes=1 << 40, nodes=2)
+    assert [claim.name for claim in store.claim(node, pair, 10, ahead=2)] == ["wide0"]
+
+
 @pytest.mark.parametrize(
     ("need", "free"),
     [
@@ -318,6 +335,19 @@ def test_release_gives_back_what_was_not_started(store: Store) -> None:
     assert store.release(node, [claim.job_id for claim in claims]) == [claims[1].job_id]
     assert statuses(store, workflow_id) == {"a": "running", "b": "ready"}
     assert store.held(node) == [claims[0].job_id]
+
+
+def test_a_job_that_never_began_is_withdrawn_at_its_attempt(store: Store) -> None:
+    workflow_id, node = begin(store, a_draft("a", "b", "c"))
+    claims = store.claim(node, PLENTY, 2)
+    ids = [claim.job_id for claim in claims]
+    store.start(node, ids[:1])
+    other = store.register(a_node(workflow_id)).id
+    assert store.withdraw(other, ids) == []
+    assert store.withdraw(node, ids) == ids[:1]
+    (job,) = store.rows(Job, workflow_id=workflow_id, id=ids[:1]).items
+    assert (job.status, job.attempt_id, job.start_time) == (JobStatus.READY, 1, None)
+    assert store.rows(Result, workflow_id=workflow_id).items == []
 
 
 def test_completing_a_job_records_its_result_and_frees_dependents(
@@ -794,4 +824,4 @@ def test_the_stamp_moves_when_somebody_else_commits(shared_store) -> None:  # no
     mine, theirs = shared_store(), shared_store()
     before = mine.stamp()
     theirs.create(a_draft("a"))
-    assert mine.stamp() != before
+    eventually(lambda: mine.stamp() != before)

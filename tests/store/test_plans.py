@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from factories import PLENTY, a_draft, a_job, a_need, a_report, begin
-from sqlalchemy import event
 
 from slurmtorc.model import Job, JobStatus
 from slurmtorc.store.sql import SqlStore
@@ -15,25 +14,26 @@ SCANNED = ("SCAN job", "SCAN other", "SCAN result", "SCAN event", "SCAN barrier"
 
 
 @pytest.fixture
-def watched() -> tuple[SqlStore, list[tuple[str, Any]]]:
-    """A store with some jobs, and the statements it has executed since."""
+def watched() -> tuple[SqlStore, list[str]]:
+    """A store with some jobs, and the statements that SQLite has executed since."""
     store = SqlStore("sqlite://")
-    executed: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
-        executed.append((statement, parameters[0] if many else parameters))
-
-    event.listen(store._dialect.engine, "before_cursor_execute", note)
+    executed: list[str] = []
+    driver(store).set_trace_callback(executed.append)
     return store, executed
 
 
-def plans(store: SqlStore, executed: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+def driver(store: SqlStore) -> Any:
+    """The one connection of a store in memory."""
+    return store._dialect.engine.raw_connection().driver_connection
+
+
+def plans(store: SqlStore, executed: list[str]) -> list[tuple[str, str]]:
     """(statement, line of its plan)"""
-    statements = [(s, p) for s, p in executed if s.split()[0] in {"SELECT", "UPDATE", "WITH"}]
-    connection = store._dialect.engine.raw_connection()
+    connection = driver(store)
+    connection.set_trace_callback(None)
     found = []
-    for statement, parameters in statements:
-        lines = connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    for statement in [s for s in executed if s.split()[0] in {"SELECT", "UPDATE", "WITH"}]:
+        lines = connection.execute(f"EXPLAIN QUERY PLAN {statement}")
         found += [(statement, line[3]) for line in lines.fetchall()]
     return found
 
@@ -54,7 +54,7 @@ def use_every_verb(store: SqlStore, workflow_id: int, node: int) -> None:
     store.give_up(node, [1, 2])
 
 
-def test_no_verb_scans_a_table(watched: tuple[SqlStore, list[tuple[str, Any]]]) -> None:
+def test_no_verb_scans_a_table(watched: tuple[SqlStore, list[str]]) -> None:
     store, executed = watched
     jobs = [a_job(f"j{i}", requirement=i % 2) for i in range(20)]
     jobs += [a_job(f"k{i}", i, after=(0,)) for i in range(20)]

@@ -221,9 +221,11 @@ def test_a_job_in_recovery_keeps_its_place_and_others_go_on(stage: Maker) -> Non
     )  # fmt: skip
     s.tick()
     assert s.runs() == {"a", "b"}
+    s.clock.sleep(60)
     s.launcher.end(s.key("a"), 10)
     s.tick()
     assert s.launcher.orders[script(s)].env["CUDA_VISIBLE_DEVICES"] == "0"
+    s.clock.sleep(60)
     s.launcher.end(s.key("b"))
     s.tick()
     assert s.statuses() == {"a": "running", "b": "completed", "c": "running", "d": "ready"}

@@ -43,6 +43,17 @@ class Queue:
         return found
 
 
+def claimed(rooms: Rooms, queue: Queue, seconds: float | None = None) -> list[tuple[Claim, Place]]:
+    """What there is for all that is free, in its place."""
+    found = []
+    for offer in rooms.offers(seconds):
+        for claim in queue.ask(offer):
+            place = rooms.place(claim, seconds)
+            assert place is not None, "what was asked for fits"
+            found.append((claim, place))
+    return found
+
+
 needs = st.builds(
     a_need,
     num_cpus=st.integers(1, 5),
@@ -60,8 +71,7 @@ def test_no_node_ever_has_more_than_it_holds_and_whole_nodes_are_not_shared(
     rooms, queue = Rooms(NODE, (), [(name, NODE) for name in names]), Queue(wanted)
     running: dict[int, tuple[Claim, Place]] = {}
     for _ in range(20):
-        for claim, place in rooms.claim(queue.ask, None):
-            running[claim.job_id] = (claim, rooms.take(claim, place))
+        running |= {claim.job_id: (claim, place) for claim, place in claimed(rooms, queue)}
         used: Counter[str] = Counter()
         guests: Counter[str] = Counter()
         for claim, place in running.values():
@@ -85,27 +95,25 @@ def test_no_node_ever_has_more_than_it_holds_and_whole_nodes_are_not_shared(
 def test_a_job_of_several_nodes_waits_for_empty_ones_and_has_them_alone() -> None:
     rooms = Rooms(NODE, (), [("a", NODE), ("b", NODE)])
     small, wide = a_need(num_cpus=1), a_need(num_cpus=1, num_nodes=2)
-    (first,) = rooms.claim(Queue([small]).ask, None)
-    rooms.take(*first)
+    (first,) = claimed(rooms, Queue([small]))
     queue = Queue([wide])
-    assert rooms.claim(queue.ask, None) == []
+    assert claimed(rooms, queue) == []
     rooms.leave(first[0].job_id)
-    ((claim, place),) = rooms.claim(queue.ask, None)
+    ((_, place),) = claimed(rooms, queue)
     assert place.nodes == ("a", "b")
-    rooms.take(claim, place)
-    assert rooms.claim(Queue([small]).ask, None) == []
+    assert claimed(rooms, Queue([small])) == []
 
 
 def test_nodes_that_are_alike_are_not_asked_for_again_in_vain() -> None:
     rooms, queue = Rooms(NODE, (), [(f"n{i}", NODE) for i in range(100)]), Queue([])
-    assert rooms.claim(queue.ask, 60.0) == []
+    assert claimed(rooms, queue, 60.0) == []
     assert [(one.nodes, one.seconds) for one in queue.asked] == [(100, 60.0), (1, 60.0)]
 
 
 def test_a_worker_of_one_node_names_none_and_hands_out_its_gpus() -> None:
     rooms = Rooms(NODE, ("0", "1"))
-    (first,) = rooms.claim(Queue([a_need(num_gpus=1)]).ask, None)
-    assert rooms.take(*first) == Place((), ("0",))
+    ((claim, place),) = claimed(rooms, Queue([a_need(num_gpus=1)]))
+    assert place == Place((), ("0",))
     assert rooms.free_gpus == ["1"]
-    rooms.leave(first[0].job_id)
+    rooms.leave(claim.job_id)
     assert rooms.free_gpus == ["0", "1"]

@@ -160,7 +160,7 @@ def test_a_worker_runs_what_fits_and_goes_on_until_all_is_done(stage: Maker) -> 
     s.launcher.end(s.key("c"))
     s.tick()
     assert s.runs() == {"d"}
-    assert s.rest == 0.2
+    assert s.rest == 0.01
     s.launcher.end(s.key("d"))
     s.until_it_leaves()
     assert s.worker.left.reason == "all jobs are done"
@@ -514,6 +514,7 @@ def test_an_idle_worker_takes_what_another_one_frees(stage: Maker) -> None:
     s.tick(3)
     assert s.runs() == set()
     s.store.complete(other, [a_report(s.claim)])
+    s.clock.sleep(1)  # nobody rings within one process
     s.tick()
     assert s.runs() == {"b"}
 
@@ -574,6 +575,31 @@ def flaky(s: Stage) -> Flaky:
     wrapped = Flaky(s.store)
     s.worker.ports = replace(s.worker.ports, store=wrapped)
     return wrapped
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+@pytest.mark.parametrize("lost", [False, True])
+def test_ends_that_are_told_together_outlive_an_outage(
+    stage: Maker, limit: int | None, lost: bool
+) -> None:
+    names = [f"j{i:02d}" for i in range(40)]
+    s = stage(*names, max_parallel_jobs=limit)
+    store = flaky(s)
+    together = 0
+    for i in range(200):
+        store.down = i in range(10, 14)
+        store.lose_answer = lost and i == 20
+        s.tick()
+        together = max(together, len(s.worker._reports))
+        for key in list(s.launcher.running()):
+            s.launcher.end(key)
+        if s.rest is None:
+            break
+        s.clock.sleep(0.1 if store.down else 0.002)
+    assert together > 2, "while the store was away ends came together"
+    assert set(s.statuses().values()) == {"completed"}
+    told = [name for name, _, _, ending in s.results() if ending == "exit"]
+    assert sorted(told) == names, "each has run once, and been told of once"
 
 
 def test_jobs_go_on_and_are_reported_when_the_store_is_back(stage: Maker) -> None:
