@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -78,16 +79,45 @@ def test_every_example_says_what_it_is_and_is_checked(name: str, tmp_path: Path)
     assert done.returncode == (1 if name == "broken.yaml" else 0), done.stderr
 
 
-def test_the_examples_run_here(tmp_path: Path) -> None:
-    """Each example that is no exercise in faults, to its end, on this machine."""
+ELSEWHERE = {
+    "broken.yaml": "an exercise in faults",
+    "steps.yaml": "needs an allocation: run with those",
+    "pending_failed.yaml": "waits for a decision: run below",
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        path.name
+        for path in sorted((ROOT / "examples").glob("*.*"))
+        if path.suffix in {".yaml", ".json5", ".toml", ".kdl"} and path.name not in ELSEWHERE
+    ],
+)
+def test_the_examples_run_here(name: str, tmp_path: Path) -> None:
+    """Each to its end, on this machine."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for path in sorted((tmp_path / "examples").glob("*.yaml")):
-        if path.name not in {"broken.yaml", "steps.yaml"}:  # steps need an allocation
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", "slurmtorc", "run", str(path), "--fail-on-error"],
-                cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stdout + done.stderr
+    done = torc(tmp_path, "run", f"examples/{name}", "--fail-on-error")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_is_set_aside_goes_on_after_a_decision(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    assert torc(tmp_path, "run", "examples/pending_failed.yaml", "--fail-on-error").returncode
+    listed = torc(tmp_path, "-f", "json", "jobs", "list", "1", "--status", "pending_failed")
+    (fit,) = json.loads(listed.stdout)["jobs"]
+    (tmp_path / "torc_output/licence").touch()
+    assert torc(tmp_path, "jobs", "classify", str(fit["id"]), "retry").returncode == 0
+    done = torc(tmp_path, "run", "1", "--fail-on-error")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def torc(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One command, in a folder."""
+    command = [sys.executable, "-P", "-m", "slurmtorc", *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
 
 
 def test_every_place_to_look_exists_and_holds_what_is_named() -> None:
