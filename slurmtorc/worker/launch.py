@@ -9,6 +9,7 @@ its process group ends with it.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -178,11 +179,18 @@ class LocalLauncher:
         due = self._monitor.due(now)
         if due is None or now < due:
             return
-        for key, memory in self._monitor.look(now).items():
-            limit = self._running[key].order.memory_limit
-            if limit is not None and memory > limit:
-                self._running[key].over_memory = True
-                self.stop(key, hard=True)
+        for key in self._over_limit(now):
+            self._running[key].over_memory = True
+            self.stop(key, hard=True)
+
+    def _over_limit(self, now: float) -> set[int]:
+        """Jobs that use too much by two looks: what processes share moves while they end."""
+        over = self._above(self._monitor.look(now))
+        return over and over & self._above(self._monitor.look(now))
+
+    def _above(self, memory: Mapping[int, int]) -> set[int]:
+        limits = {key: self._running[key].order.memory_limit for key in memory}
+        return {key for key, used in memory.items() if used > (limits[key] or math.inf)}
 
 
 def _kill(strays: Mapping[int, int]) -> None:

@@ -194,9 +194,12 @@ def _share(process: Process) -> int:
     try:
         with open(f"/proc/{process.pid}/smaps_rollup", "rb") as file:  # noqa: PTH123  as below
             _, found, rest = file.read().partition(b"\nPss:")
-    except OSError:  # an old kernel, another user's process, or it has ended
-        return process.memory
-    return int(rest.split(None, 1)[0]) * _KIB if found else process.memory
+    except OSError:
+        found = rest = b""
+    if found:
+        return int(rest.split(None, 1)[0]) * _KIB
+    # An old kernel, or another user's process; if it has ended, its pages are the others' by now.
+    return process.memory if process_of(process.pid) else 0
 
 
 def _largest(pid: int) -> int:
