@@ -87,11 +87,17 @@ def _twice(report: Report) -> Iterator[str]:
 
 
 def _is_out_of_reach(report: Report, run: Run) -> bool:
-    """Whether it had begun before a node of its allocation failed."""
+    """Whether its worker was there when a node of its allocation failed; it may live on there."""
     (booking,) = (one for one in report.bookings if one.number == run.slurm_job_id)
     over = [*booking.runs_over, (booking.state, booking.end_time or 0.0)]
     failures = [when for state, when in over if state is SlurmState.NODE_FAIL]
-    return bool(failures) and run.start_time <= max(failures)
+    return any(
+        life.start_time <= min(run.start_time, when)
+        and (life.end_time is None or run.start_time <= life.end_time)
+        for life in report.lives
+        if life.slurm_job_id == run.slurm_job_id
+        for when in failures
+    )
 
 
 def _falsely_dead(report: Report) -> Iterator[str]:
