@@ -82,7 +82,8 @@ def _submit_existing(state: State, port: Slurm, workflow_id: int, *, ignore_miss
     if not (outcome.submitted or outcome.refused or outcome.open):
         raise Conflict(
             f"workflow {workflow_id} has no schedule_nodes action to execute now; "
-            f"see `torc allocations list {workflow_id}` and `torc status {workflow_id}`"
+            f"see `torc allocations list {workflow_id}` and `torc status {workflow_id}`, or ask "
+            f"for nodes for what is left by `torc slurm regenerate {workflow_id} --submit`"
         )
     _report(state, workflow, outcome, "Submitted")
 

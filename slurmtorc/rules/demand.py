@@ -37,6 +37,8 @@ class Demand:
     """Jobs that armed actions ask nodes for."""
     served: int = 0
     """Jobs that allocations in Slurm's queue will run."""
+    homeless: int = 0
+    """Jobs that could start now, and for which no nodes can be had."""
     warnings: tuple[str, ...] = ()
 
     COLUMNS = ("scheduler", "when", "jobs", "allocations", "nodes", "walltime", "partition")
@@ -70,12 +72,15 @@ def demand(left: Remaining, site: Site, options: Options) -> Demand:
     lots = [lot for lot in lots if lot.jobs]
     old, short = again(lots)
     made, homeless = new(left, lots, site, options)
+    placed = {job for one in (*old, *made) for job in one.jobs}
+    ready = [job for lot in lots if lot.level == 0 for job in lot.jobs]
     requests = sorted([*old, *made], key=lambda one: (one.level, one.jobs[0]))
     return Demand(
         requests=tuple(requests),
         superseded=armed.superseded,
         armed=len(left.jobs) - len(free),
         served=served,
+        homeless=sum(job.id not in placed for job in ready),
         warnings=(*armed.warnings, *short, *homeless),
     )
 

@@ -186,7 +186,10 @@ def test_the_watch_and_its_decisions_with_their_numbers() -> None:
     )  # fmt: skip
     known = facts({S.READY: 1}, watch=watch, decisions=[decided])
     assert "login1 by process 9" in reason(known, "watched").text
-    assert "after 2 failed submissions the next one is tried in 1:00" in reason(known, "pause").text
+    assert (
+        "2 times in a row nothing came of asking for nodes; the next try is in 1:00"
+        in reason(known, "pause").text
+    )
     assert reason(known, "decision").text == (
         "30 s ago: wait, because allocations are live (waiting 2, ready 1.5)"
     )
