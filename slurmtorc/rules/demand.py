@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from slurmtorc.model import ActionType, ExecutionConfig
+from slurmtorc.model import ActionType, ExecutionConfig, TriggerType
 from slurmtorc.rules.remaining import arming, levels
 from slurmtorc.rules.requesting import Lot, Options, Request, again, new
 from slurmtorc.rules.shapes import Shape, shape_of
@@ -138,7 +138,8 @@ def _gated(left: Remaining) -> dict[int, int]:
     """Job id -> the scheduler of an action that is, or was, for that job."""
     found = dict[int, int]()
     for action in left.actions:
-        if action.action_type is ActionType.SCHEDULE_NODES:
+        about = action.trigger_type is TriggerType.ON_JOBS_READY
+        if about and action.action_type is ActionType.SCHEDULE_NODES:
             for job in left.links.gates.get(action.id, ()):
                 found.setdefault(job, action.action_config.get("scheduler_id", 0))
     return found

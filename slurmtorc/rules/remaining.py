@@ -90,10 +90,12 @@ def arming(
         if action.persistent:
             warnings.append(f"action {action.id} is persistent: it asks for nodes besides")
         elif _fires_for_gate(action, gate):
-            if planned.issuperset(gate) and any(level[job] == 0 for job in gate):
+            own = {job for job in planned.intersection(gate) if can_run(action, job)}
+            starts = any(level[job] == 0 for job in gate)
+            if planned.issuperset(gate) and (starts or not own):
                 superseded.append(action.id)
             else:
-                covered.update(job for job in gate if job in planned and can_run(action, job))
+                covered.update(own)
         elif behind_it := _fires_for_what_is_behind(action, gate, left, level):
             own = {job for job in behind_it & planned if can_run(action, job)}
             covered.update(own)

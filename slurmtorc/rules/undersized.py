@@ -57,12 +57,12 @@ def too_small(former: Iterable[Former], need: ResourceRequirements) -> list[Form
     return small if len(small) == len(known) else []
 
 
-def complaint(one: Former, need: ResourceRequirements) -> str:
-    """In what it was too small, as a sentence without its end."""
+def complaint(one: Former, need: ResourceRequirements, job: str = "") -> str:
+    """In what it was too small, as a sentence without its end; `job`: one that needs so much."""
     lacks = ", ".join(misfits(one.whole, need))
     unsaid = [key for key, value in _missing(one, need) if _written(one.scheduler, key) is None]
-    name = one.scheduler.name
-    text = f"the last worker of scheduler '{name}' ({one.words}) was too small: {lacks}"
+    name, whom = one.scheduler.name, f" for {job!r}" if job else ""
+    text = f"the last worker of scheduler '{name}' ({one.words}) was too small{whom}: {lacks}"
     if unsaid:
         text += f"; '{name}' says nothing of {' and '.join(unsaid)}, so Slurm gave its default"
     return text

@@ -40,6 +40,5 @@ def why_left(store: Store, workflow_id: int) -> str:
         where = {"status": JobStatus.READY, "resource_requirements_id": need.id}
         jobs = store.rows(Job, _ONE, workflow_id=workflow_id, **where).items if small else ()
         if jobs:
-            told = complaint(small[-1], need)
-            return f"for {jobs[0].name!r} {told}; {advice(small, need)}"
+            return f"{complaint(small[-1], need, jobs[0].name)}; {advice(small, need)}"
     return ""
