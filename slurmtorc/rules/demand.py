@@ -9,7 +9,7 @@ a job that nobody asks nodes for, or two do.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -96,13 +96,19 @@ def _shapes(left: Remaining, site: Site) -> dict[int, Shape]:
         for action in left.actions
         if action.action_type is ActionType.SCHEDULE_NODES
     }
+    alike = {_asks(one): left.workers[one.id] for one in left.schedulers if one.id in left.workers}
     found = {}
     for one in left.schedulers:
-        worked = left.workers.get(one.id)
+        worked = left.workers.get(one.id) or alike.get(_asks(one))
         shape = shape_of(one, site, config, worked=worked, at_once=at_once.get(one.id))
         if shape is not None:
             found[one.id] = shape
     return found
+
+
+def _asks(scheduler: SlurmScheduler) -> SlurmScheduler:
+    """The request itself: what is asked for in the same words gives the same."""
+    return replace(scheduler, id=0, name="")
 
 
 def _agrees(scheduler: SlurmScheduler, options: Options) -> bool:

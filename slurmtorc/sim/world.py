@@ -285,7 +285,7 @@ class Simulation:
         return {
             (event.data["job_id"], event.data["attempt_id"]): event.timestamp
             for event in events
-            if "return_code" in event.data
+            if "return_code" in event.data and "job_id" in event.data
         }
 
 
