@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cluster import eventually
+from cluster import age_intents, eventually
 from torc import Torc
 
-from slurmtorc.model import ActionRun, Allocation, ComputeNode, Result
+from slurmtorc.model import ActionRun, Allocation, AllocationStatus, ComputeNode, Result
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
@@ -54,6 +54,21 @@ actions:
 """
 
 
+UNSAID = """\
+name: unsaid
+resource_requirements:
+  - {name: need, num_cpus: 1, memory: 200m, runtime: PT10S}
+slurm_schedulers:
+  - {name: cpu, account: sandbox, walltime: "00:05:00"}
+jobs:
+  - {name: prepare, command: "true", resource_requirements: need}
+  - {name: work, command: "true", resource_requirements: need, depends_on: [prepare]}
+actions:
+  - {trigger_type: on_workflow_start, action_type: schedule_nodes, scheduler: cpu}
+  - {trigger_type: on_jobs_ready, action_type: schedule_nodes, scheduler: cpu, jobs: [work]}
+"""
+
+
 @pytest.fixture
 def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
     return Torc(tmp_path, cluster.env)
@@ -65,6 +80,13 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
     opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
     yield opened
     opened.close()
+
+
+DENIED = """\
+#!/bin/sh
+echo "sbatch: error: Batch job submission failed: Access/permission denied" >&2
+exit 1
+"""
 
 
 def programs(folder: Path, path: str) -> Path:
@@ -102,6 +124,21 @@ def test_where_nodes_have_no_sbatch_the_watch_asks(torc: Torc, store: SqlStore) 
     assert store.rows(Allocation, workflow_id=1).total_count == 2
 
 
+def test_where_nodes_may_not_submit_the_watch_asks(torc: Torc, store: SqlStore) -> None:
+    path = programs(torc.folder / "programs", torc.env["PATH"])
+    (path / "sbatch").write_text(DENIED)
+    (path / "sbatch").chmod(0o755)
+    defaults = f'slurm_defaults: {{export: "ALL,PATH={path}"}}'
+    torc("submit", torc.write("stages.yaml", STAGES.format(defaults=defaults)))
+    intended = {"status": AllocationStatus.INTENDED}
+    eventually(lambda: store.rows(Allocation, **intended).items, 60)
+    eventually(lambda: not store.rows(ComputeNode, is_active=True).items, 60)
+    age_intents(torc.folder, 1000)
+    torc("watch", "1", "-p", "1")
+    asked = store.rows(Allocation, workflow_id=1).items
+    assert [one.scheduler_id is not None for one in asked] == [True, True]
+
+
 def test_each_node_of_an_allocation_has_a_worker_that_runs_so_many_jobs_at_a_time(
     torc: Torc, store: SqlStore
 ) -> None:
@@ -127,3 +164,19 @@ def most_at_once(results: list[Result]) -> int:
         running += change
         highest = max(highest, running)
     return highest
+
+
+def test_a_scheduler_without_memory_is_warned_of_explained_and_replaced_once(
+    torc: Torc, store: SqlStore
+) -> None:
+    submitted = torc("submit", torc.write("unsaid.yaml", UNSAID))
+    assert "scheduler 'cpu' names no mem, and 'sandbox' then gives 100 MiB" in submitted.err
+    stopped = torc("watch", "1", "-p", "1", code=3)
+    assert "1 CPU, 100 MiB) was too small for 'prepare'" in stopped.err
+    assert "write mem: 456M in scheduler 'cpu'" in stopped.err
+    for job in ((), ("prepare",)):
+        told = torc("explain", "1", *job).out
+        assert "was too small: 200 MiB of memory of 100 MiB" in told
+        assert "action 2 (on_jobs_ready) is no help" in told
+    torc("watch", "1", "-p", "1", "--auto-schedule")
+    assert store.rows(Allocation, workflow_id=1, scheduler_config_id=1).total_count == 1
