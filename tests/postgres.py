@@ -16,10 +16,10 @@ TEST_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit"
 """Nobody pulls the plug while the tests run."""
 
 
-def a_server() -> Server:
+def a_server(**settings: str) -> Server:
     """A server that is not yet started; without its programs the test is skipped."""
     try:
-        return Server(TEST_SETTINGS)
+        return Server({**TEST_SETTINGS, **settings})
     except NoPostgres as error:
         if os.environ.get("TORC_TEST_REQUIRE"):
             pytest.fail(str(error))
@@ -40,7 +40,7 @@ def postgres_server() -> Iterator[Server]:
 @pytest.fixture
 def own_postgres() -> Iterator[Server]:
     """A server that a test may stop and start."""
-    server = a_server()
+    server = a_server(synchronous_commit="on")  # what was promised outlives a stop at once
     server.start()
     yield server
     server.remove()

@@ -7,6 +7,7 @@ cycle can be printed with the file that closes it.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,8 +94,8 @@ def graph_of(draft: Draft) -> Graph:
             )
         waits_for.append(before)
     waits_for += draft.barriers
-    waits_for += _writers((job.output_files for job in jobs), len(draft.files))
-    waits_for += _writers((job.output_user_data for job in jobs), len(draft.user_data))
+    waits_for += writers((job.output_files for job in jobs), len(draft.files))
+    waits_for += writers((job.output_user_data for job in jobs), len(draft.user_data))
     waits_for += lists.waits_for
     return Graph(len(jobs), waits_for)
 
@@ -118,12 +119,19 @@ class _Lists:
         return (self.known[key],)
 
 
-def _writers(outputs: Iterable[Sequence[int]], count: int) -> list[list[int]]:
-    writers: list[list[int]] = [[] for _ in range(count)]
+def holds(group: tuple[int, ...], number: int) -> bool:
+    """Whether a group, ascending, has a number."""
+    at = bisect_left(group, number)
+    return at < len(group) and group[at] == number
+
+
+def writers(outputs: Iterable[Sequence[int]], count: int) -> list[list[int]]:
+    """Of each of `count` things, the jobs that write it, ascending."""
+    found: list[list[int]] = [[] for _ in range(count)]
     for job, written in enumerate(outputs):
         for index in written:
-            writers[index].append(job)
-    return writers
+            found[index].append(job)
+    return found
 
 
 def describe(draft: Draft, node: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import SlurmError
 from slurmtorc.model import Allocation, AllocationStatus
+from slurmtorc.schedule.submit import cancel_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,10 +46,8 @@ def cancel_workflow(store: Store, slurm: Callable[[], Slurm], workflow_id: int) 
 
 def _end(store: Store, slurm: Slurm, known: Sequence[Allocation], done: Canceled) -> None:
     """End allocations that Slurm has."""
-    ids = [one.scheduler_id for one in known if one.scheduler_id is not None]
-    if ids:
-        slurm.cancel(ids)
-    done.slurm_job_ids += ids
+    tokens = {one.scheduler_id: one.token for one in known if one.scheduler_id is not None}
+    done.slurm_job_ids += cancel_ours(slurm, tokens)
     for allocation in known:
         store.closed(allocation.id, "canceled")
 

@@ -33,10 +33,11 @@ from slurmtorc.model import (
     TriggerType,
     Workflow,
 )
+from slurmtorc.rules.evidence import is_ours
 from slurmtorc.schedule.begin import make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from slurmtorc.model import Action
     from slurmtorc.ports import Clock, Script, Slurm, Store
@@ -261,11 +262,27 @@ def end_surplus(store: Store, slurm: Slurm, workflow_id: int) -> Sequence[Alloca
         return []
     waiting = [AllocationStatus.PENDING, AllocationStatus.INTENDED]
     queued = store.rows(Allocation, workflow_id=workflow_id, status=waiting).items
-    ids = [_number_of(slurm, allocation) for allocation in queued]
-    known = [number for number in ids if number is not None]
-    if known:
-        slurm.cancel(known)
+    numbers = {_number_of(slurm, allocation): allocation.token for allocation in queued}
+    cancel_ours(slurm, {number: token for number, token in numbers.items() if number is not None})
     return [store.closed(allocation.id, "surplus") for allocation in queued]
+
+
+def cancel_ours(slurm: Slurm, tokens: Mapping[int, str]) -> list[int]:
+    """Cancel these Slurm jobs (id -> token), but none that is somebody else's by now.
+
+    Slurm gives ids again, and an allocation that ended unseen still stands in the store.
+    """
+    if not tokens:
+        return []
+    seen = slurm.look(tokens.keys())
+    ours = [
+        number
+        for number, token in tokens.items()
+        if number not in seen or is_ours(seen[number].name, token)
+    ]
+    if ours:
+        slurm.cancel(ours)
+    return ours
 
 
 def _number_of(slurm: Slurm, allocation: Allocation) -> int | None:

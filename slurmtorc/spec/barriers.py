@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from slurmtorc.spec.draft import holds
+from slurmtorc.rules.graph import holds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

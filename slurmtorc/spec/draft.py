@@ -7,12 +7,12 @@ behind it is still checked; a Draft with such holes is never given away.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from slurmtorc.model import DEFAULT_REQUIREMENT, DraftJob
+from slurmtorc.rules.graph import holds
 from slurmtorc.spec.references import Tokens
 
 if TYPE_CHECKING:
@@ -188,12 +188,6 @@ _FIELDS: Mapping[str, tuple[str, Callable[[_Columns], Iterator[Any]]]] = {
     "stdio": ("stdio", _Columns.stdio),
 }
 """Key of a job -> the field of DraftJob, and its column. Keys not given keep the default."""
-
-
-def holds(group: Group, number: int) -> bool:
-    """Whether a group has a number."""
-    at = bisect_left(group, number)
-    return at < len(group) and group[at] == number
 
 
 def _each(make: Any, columns: list[Any], family: Family) -> Iterator[Group]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from slurmtorc.rules.graph import describe, graph_of
-from slurmtorc.spec.draft import holds
+from slurmtorc.rules.graph import describe, graph_of, holds
 from slurmtorc.units import format_walltime, parse_walltime
 
 if TYPE_CHECKING:

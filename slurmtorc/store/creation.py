@@ -10,9 +10,10 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, insert
+from sqlalchemy import JSON, insert, update
 
 from slurmtorc.model import DEFAULT_REQUIREMENT, ActionType, ResourceRequirements
+from slurmtorc.rules.implied import implied
 from slurmtorc.store import events, ids
 from slurmtorc.store import schema as t
 from slurmtorc.store.workflows import columns_of
@@ -63,6 +64,8 @@ def create(connection: Connection, dialect: Dialect, draft: Draft, now: float) -
         )
     writer = _Writer(connection, dialect, draft, workflow_id)
     writer.write()
+    change = update(t.workflow).where(t.workflow.c.id == workflow_id)
+    connection.execute(change.values(linked_jobs=max(writer.jobs, default=0)))
     data = {"name": draft.workflow.name, "jobs": len(draft.jobs)}
     events.write(connection, workflow_id, now, [("workflow_created", data)])
     return workflow_id
@@ -87,7 +90,9 @@ class _Writer:
         self.files = self._records(t.file, draft.files)
         self.user_data = self._records(t.user_data, draft.user_data)
         self.jobs = ids.take(connection, "job", len(draft.jobs))
-        self.barriers = ids.take(connection, "barrier", len(draft.barriers))
+        self.implied = implied(draft)
+        self.groups = [*draft.barriers, *self.implied.barriers]
+        self.barriers = ids.take(connection, "barrier", len(self.groups))
         self.classes = self._classes()
 
     def write(self) -> None:
@@ -156,6 +161,8 @@ class _Writer:
     def _links(self) -> Iterator[tuple[Table, Iterable[Sequence[Any]]]]:
         jobs, files, data = self.jobs, self.files, self.user_data
         yield t.job_depends_on, ((i, jobs[d]) for i, job in self._jobs() for d in job.depends_on)
+        further = self.implied.depends_on.items()
+        yield t.job_depends_on, ((jobs[j], jobs[d]) for j, others in further for d in others)
         yield t.job_input_file, ((i, files[f]) for i, job in self._jobs() for f in job.input_files)
         yield (
             t.job_output_file,
@@ -170,9 +177,12 @@ class _Writer:
             ((i, data[u]) for i, job in self._jobs() for u in job.output_user_data),
         )
         yield t.barrier, ((b, self.workflow_id, 0, False) for b in self.barriers)
-        groups = zip(self.barriers, self.draft.barriers, strict=True)
+        groups = zip(self.barriers, self.groups, strict=True)
         yield t.barrier_in, ((b, jobs[j]) for b, group in groups for j in group)
         yield t.barrier_out, ((self.barriers[b], i) for i, job in self._jobs() for b in job.after)
+        implied = self.barriers[len(self.draft.barriers) :]
+        behind = self.implied.after.items()
+        yield t.barrier_out, ((implied[b], jobs[j]) for j, after in behind for b in after)
 
     # actions
 

@@ -30,10 +30,11 @@ NETWORK_TYPES = frozenset(
     }
 )
 
-_CHOICES = (
+CHOICES = (
     "put it on a local disk (--url sqlite:////local/path/torc.db, for one node), "
     "or use a Postgres server (--url postgresql://HOST/NAME)"
 )
+"""What to do where SQLite is not safe."""
 
 
 class Journal(Enum):
@@ -50,7 +51,7 @@ def journal_for(path: Path) -> Journal:
         return Journal.WAL
     if not _locks_work(path.parent):
         message = f"{path} lies on a network file system ({kind}) without working locks"
-        raise StoreRefused(f"{message}; {_CHOICES}")
+        raise StoreRefused(f"{message}; {CHOICES}")
     return Journal.ROLLBACK
 
 

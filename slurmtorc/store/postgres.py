@@ -6,7 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
 
@@ -28,6 +28,11 @@ _PATIENCE = {
 milliseconds): a worker that waited longer could miss its allocation's end."""
 
 
+POOL = 2
+"""Connections that a process keeps: one for its verbs, one that hears of news. As many more come
+when several of its threads ask at once; whoever wants another one waits."""
+
+
 class Postgres:
     """A Postgres server. Rows are locked by the statements that need it."""
 
@@ -37,13 +42,15 @@ class Postgres:
         try:
             self.engine = create_engine(
                 url.set(drivername="postgresql+psycopg"),
-                pool_size=2,
+                pool_size=POOL,
+                max_overflow=POOL,
                 pool_pre_ping=True,
                 connect_args=_PATIENCE,
             )
         except ImportError:
             remedy = "pip install 'slurmtorc[postgres]'"
             raise StoreRefused(f"{self.shown_url} needs the psycopg package: {remedy}") from None
+        event.listen(self.engine, "connect", _without_compiling)
 
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:  # noqa: ARG002
@@ -81,6 +88,12 @@ class Postgres:
     def close(self) -> None:
         """Give back connections."""
         self.engine.dispose()
+
+
+def _without_compiling(connection: Any, _record: object) -> None:
+    """Compiling a statement takes the server longer than running any of ours."""
+    connection.execute("SET jit = off")
+    connection.commit()
 
 
 def _state_of_refusal(message: str) -> str:

@@ -21,7 +21,7 @@ from slurmtorc.store import schema as t
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Column, ColumnElement, Connection
 
 R = TypeVar("R")
 
@@ -43,12 +43,13 @@ class Kind:
         source: FromClause,
         *tables: Table,
         convert: Mapping[str, Callable[[Any], Any]] | None = None,
-        names: Mapping[str, ColumnElement[Any]] | None = None,
+        names: Mapping[str, Column[Any]] | None = None,
     ) -> None:
         self.record = record
         self.source = source
+        self.table = tables[0]
         self.convert = convert or {}
-        self.columns: dict[str, ColumnElement[Any]] = {}
+        self.columns: dict[str, Column[Any]] = {}
         for field in fields(record):
             named = (names or {}).get(field.name)
             self.columns[field.name] = _column(field.name, tables) if named is None else named
@@ -75,6 +76,11 @@ class Kind:
         """The conditions of a list, with a parameter of each field's name."""
         return and_(true(), *(self._compared(name, shape) for name, shape in shapes))
 
+    def counted(self, names: Iterable[str]) -> FromClause:
+        """What to count for a list: what a row is joined with is looked up only if it matters."""
+        alone = all(self.columns[name].table is self.table for name in names)
+        return self.table if alone else self.source
+
     def _compared(self, name: str, shape: Shape) -> ColumnElement[bool]:
         column = self.columns[self.checked(name)]
         if shape is Shape.MANY:
@@ -90,7 +96,7 @@ class Kind:
         return name
 
 
-def _column(name: str, tables: Sequence[Table]) -> ColumnElement[Any]:
+def _column(name: str, tables: Sequence[Table]) -> Column[Any]:
     return next(table.c[name] for table in tables if name in table.c)
 
 
@@ -188,7 +194,8 @@ def rows(connection: Connection, record: type[R], page: Page, where: Mapping[str
     items: list[R] = [kind.record_of(row) for row in found]
     total = page.offset + len(items)
     if len(items) == page.limit or (page.offset and not items):
-        count = select(func.count()).select_from(kind.source).where(kind.where(shapes))
+        counted = kind.counted(name for name, _ in shapes)
+        count = select(func.count()).select_from(counted).where(kind.where(shapes))
         total = connection.execute(count, values).scalar_one()
     return Rows(items, total, page.offset)
 

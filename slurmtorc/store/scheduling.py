@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, func, insert, select, text, update
 
 from slurmtorc.errors import NotFound
 from slurmtorc.model import Action, JobStatus, Links, ResourceRequirements, SlurmScheduler
-from slurmtorc.store import ids
+from slurmtorc.store import ids, workflows
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 
@@ -63,7 +63,7 @@ _GATES = (
 def links(connection: Connection, workflow_id: int) -> Links:
     """Who waits for whom, barriers as nodes; and the jobs that actions wait for.
 
-    Before the first run what files and user data imply is not stored yet: it is added here.
+    What files and user data imply may not be stored yet: then it is added here.
     """
     run_id = connection.execute(
         select(t.workflow.c.run_id).where(t.workflow.c.id == workflow_id)
@@ -73,7 +73,8 @@ def links(connection: Connection, workflow_id: int) -> Links:
     values = {"workflow": workflow_id}
     waits_for: dict[int, set[int]] = defaultdict(set)
     pairs = list(connection.execute(_STATED, values))
-    for inputs, outputs, key in _BY_RECORD if not run_id else ():
+    unlinked = workflows.unlinked(connection, workflow_id)
+    for inputs, outputs, key in _BY_RECORD if unlinked else ():
         implied = text(_IMPLIED.format(inputs=inputs, outputs=outputs, key=key))
         pairs += connection.execute(implied, values)
     for node, other in pairs:

@@ -14,6 +14,9 @@ Three things are not as in torc's own database, each for a reason:
   dependencies at the same moment meet at the row, so neither can miss the other.
 * `barrier` stands between two groups of jobs of which each one of the second waits for all of
   the first: N + M rows instead of N x M. It is not a job and no list can show it.
+
+`workflow.linked_jobs` is the highest id of the jobs whose files and user data have become
+dependencies: those of later jobs follow when the next run begins.
 """
 
 from __future__ import annotations
@@ -92,6 +95,7 @@ workflow = Table(
     flag("compute_node_ignore_workflow_completion"),
     number("compute_node_wait_for_healthy_database_minutes", 20),
     number("compute_node_min_time_for_new_jobs_seconds", 300),
+    Column("linked_jobs", Id, nullable=False, server_default=text("0")),
     sqlite_autoincrement=True,
 )
 
@@ -271,9 +275,14 @@ job = Table(
     UniqueConstraint("workflow_id", "name"),
     Index("ix_job_status", "workflow_id", "status", "id"),
     Index(None, "class_id"),
-    Index(None, "failure_handler_id"),
 )
 
+Index(
+    "ix_job_failure_handler_id",
+    job.c.failure_handler_id,
+    sqlite_where=text("failure_handler_id IS NOT NULL"),
+    postgresql_where=text("failure_handler_id IS NOT NULL"),
+)
 Index(
     "ix_job_ready",
     job.c.workflow_id,

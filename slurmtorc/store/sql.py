@@ -22,6 +22,7 @@ from slurmtorc.store import (
     creation,
     executions,
     jobs,
+    lists,
     migrate,
     records,
     relations,
@@ -426,7 +427,7 @@ class SqlStore(Revising):
 
     def rows(self, kind: type[R], page: Page | None = None, /, **where: Any) -> Rows[R]:
         """Records of one kind."""
-        return self._ask(lambda c: records.rows(c, kind, page or Page(), where))
+        return self._ask(lambda c: lists.rows(c, kind, page or Page(), where))
 
     def dependencies(self, job_ids: Collection[int]) -> Mapping[int, list[int]]:
         """Of each job, the jobs it waits for."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from sqlalchemy.pool import StaticPool
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused
 from slurmtorc.store import place
+from slurmtorc.store.turn import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
 _BUSY_MS = 45_000
+_CHECKPOINT_PAGES = 4_000
+"""16 MB. Pages that change again and again are copied, and synced, once for all of it."""
 
 
 def absolute(database: str | None) -> Path | None:
@@ -45,7 +47,7 @@ class Sqlite:
             raise StoreRefused(f"{message}, which ends it in a URL; name another with --url")
         self.url = url_of(self.path)
         self.shown_url = self.url
-        self._lock_file: int | None = None
+        self._turns = Turns(self.path, _BUSY_MS / 1000) if self.path else None
         self._journal = self._prepared(self.path, create=create) if self.path else None
         pool: dict[str, Any] = {} if self.path else {"poolclass": StaticPool}
         self.engine = create_engine(
@@ -71,6 +73,16 @@ class Sqlite:
         connection.isolation_level = None  # transactions begin where _begin says, nowhere else
         for pragma in self._pragmas():
             connection.execute(f"PRAGMA {pragma}")
+        if self._journal is not None:
+            self._require_journal(connection, self._journal)
+
+    def _require_journal(self, connection: Any, journal: place.Journal) -> None:
+        """Where SQLite cannot have the journal it should, it takes another without an error."""
+        (found,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if found.upper() != journal.value:
+            connection.close()
+            message = f"{self.path} needs SQLite's journal mode {journal.value} but has {found}"
+            raise StoreRefused(f"{message}: {place.CHOICES}")
 
     def _pragmas(self) -> Iterator[str]:
         yield f"busy_timeout={_BUSY_MS}"
@@ -80,6 +92,7 @@ class Sqlite:
         yield f"journal_mode={self._journal.value}"
         yield f"synchronous={self._synchronous}"
         yield "cache_size=-65536"
+        yield f"wal_autocheckpoint={_CHECKPOINT_PAGES}"
 
     @property
     def _synchronous(self) -> str:
@@ -89,7 +102,7 @@ class Sqlite:
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:
         """SQLite's own waiting starves some of many writers; the kernel's lock queue does not."""
         raise_sync = durable and self._journal is place.Journal.WAL
-        with self._turn():
+        with self._turns.mine() if self._turns else nullcontext():
             connection.info["writing"] = True
             if raise_sync:
                 _pragma(connection, "synchronous=FULL")
@@ -99,27 +112,6 @@ class Sqlite:
                 connection.info["writing"] = False
                 if raise_sync:
                     _pragma(connection, "synchronous=NORMAL")
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if self.path is None:
-            yield
-            return
-        if self._lock_file is None:
-            self._lock_file = self._opened_lock(self.path)
-        fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
-
-    @staticmethod
-    def _opened_lock(path: Path) -> int:
-        lock = path.with_name(path.name + ".lock")
-        try:
-            return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise StoreRefused(f"{lock} cannot be opened: {error.strerror}") from error
 
     def load(
         self,
@@ -151,9 +143,8 @@ class Sqlite:
     def close(self) -> None:
         """Give back connections and the lock file."""
         self.engine.dispose()
-        if self._lock_file is not None:
-            os.close(self._lock_file)
-            self._lock_file = None
+        if self._turns:
+            self._turns.close()
 
 
 _SQLITE_ERRORS: tuple[tuple[str, type[StoreError], str], ...] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, exists, func, select, text, update
@@ -24,7 +25,7 @@ from slurmtorc.store.dialect import analyze
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement, Connection, RowMapping
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
 _HELD = (JobStatus.PENDING, JobStatus.RUNNING)
 _FRESH = sources(JobEvent.FREE)
@@ -56,11 +57,20 @@ def locked(connection: Connection, workflow_id: int) -> RowMapping:
 _RUN = select(t.workflow.c.run_id, t.workflow.c.is_canceled).where(
     t.workflow.c.id == bindparam("workflow")
 )
-_COUNTS = (
-    select(t.job.c.status, func.count())
-    .where(t.job.c.workflow_id == bindparam("workflow"))
-    .group_by(t.job.c.status)
-)
+
+
+def _count_of(status: JobStatus) -> ColumnElement[int]:
+    jobs = select(func.count()).where(
+        t.job.c.workflow_id == bindparam("workflow"), t.has_status(t.job, status)
+    )
+    return jobs.scalar_subquery().label(status.name)
+
+
+@cache
+def _counts() -> Select[Any]:
+    """Twice as fast as grouping: entries of an index are counted, and no status is looked at."""
+    columns: list[Any] = list(map(_count_of, JobStatus))
+    return select(*columns)
 
 
 def progress(connection: Connection, workflow_id: int) -> Progress:
@@ -68,8 +78,8 @@ def progress(connection: Connection, workflow_id: int) -> Progress:
     row = connection.execute(_RUN, {"workflow": workflow_id}).first()
     if row is None:
         raise NotFound(f"there is no workflow {workflow_id}")
-    counts = connection.execute(_COUNTS, {"workflow": workflow_id})
-    found = {JobStatus(status): count for status, count in counts}
+    numbers = connection.execute(_counts(), {"workflow": workflow_id}).one()
+    found = {status: count for status, count in zip(JobStatus, numbers, strict=True) if count}
     return Progress(
         workflow_id=workflow_id, run_id=row.run_id, counts=found, is_canceled=row.is_canceled
     )
@@ -129,24 +139,44 @@ def _count(connection: Connection, workflow_id: int, statuses: tuple[JobStatus, 
     return connection.execute(select(func.count()).select_from(t.job).where(condition)).scalar_one()
 
 
+_UNLINKED = exists().where(
+    t.job.c.workflow_id == t.workflow.c.id, t.job.c.id > t.workflow.c.linked_jobs
+)
+
+
+def unlinked(connection: Connection, workflow_id: int) -> bool:
+    """Whether there are jobs whose files and user data are not dependencies yet."""
+    query = select(_UNLINKED).select_from(t.workflow).where(t.workflow.c.id == workflow_id)
+    return bool(connection.execute(query).scalar())
+
+
 def link_by_files_and_data(connection: Connection, workflow_id: int) -> None:
     """Who reads a file waits for everybody who writes it; the same for user data."""
+    if not unlinked(connection, workflow_id):
+        return
+    values = {"workflow": workflow_id}
     for inputs, outputs, key in (
         ("job_input_file", "job_output_file", "file_id"),
         ("job_input_user_data", "job_output_user_data", "user_data_id"),
     ):
-        connection.execute(
-            text(
-                f"INSERT INTO job_depends_on (job_id, depends_on_job_id) "  # noqa: S608  names from above
-                f"SELECT DISTINCT reads.job_id, writes.job_id FROM {outputs} AS writes "
-                f"JOIN {inputs} AS reads ON reads.{key} = writes.{key} "
-                f"JOIN job ON job.id = writes.job_id "
-                f"WHERE job.workflow_id = :workflow AND reads.job_id <> writes.job_id "
-                f"ON CONFLICT DO NOTHING"
-            ),
-            {"workflow": workflow_id},
-        )
+        connection.execute(text(_LINK.format(inputs=inputs, outputs=outputs, key=key)), values)
+    connection.execute(text(_LINKED), values)
 
+
+_LINK = """
+INSERT INTO job_depends_on (job_id, depends_on_job_id)
+SELECT DISTINCT reads.job_id, writes.job_id FROM {outputs} AS writes
+JOIN {inputs} AS reads ON reads.{key} = writes.{key}
+JOIN job ON job.id = writes.job_id
+JOIN workflow ON workflow.id = job.workflow_id
+WHERE workflow.id = :workflow AND reads.job_id <> writes.job_id
+  AND (reads.job_id > workflow.linked_jobs OR writes.job_id > workflow.linked_jobs)
+ON CONFLICT DO NOTHING
+"""
+_LINKED = """
+UPDATE workflow SET linked_jobs = (SELECT max(id) FROM job WHERE workflow_id = :workflow)
+WHERE id = :workflow
+"""
 
 COUNT_BARRIERS = """
 UPDATE barrier SET
@@ -157,20 +187,29 @@ UPDATE barrier SET
 WHERE workflow_id = :workflow
 """
 
-COUNT_BLOCKERS = """
-UPDATE job SET blockers =
-  (SELECT count(*) FROM job_depends_on AS d JOIN job AS other ON other.id = d.depends_on_job_id
-   WHERE d.job_id = job.id AND other.status NOT IN ({settled}))
+_WAITS = """
+  (SELECT count(*) FROM job_depends_on AS d {other} WHERE d.job_id = job.id)
   + (SELECT count(*) FROM barrier_out AS o JOIN barrier ON barrier.id = o.barrier_id
      WHERE o.job_id = job.id AND barrier.blockers > 0)
-WHERE workflow_id = :workflow AND status IN ({fresh})
 """
+_STILL_TO_RUN = (
+    "JOIN job AS other ON other.id = d.depends_on_job_id AND other.status NOT IN ({settled})"
+)
+_OF_FRESH = "WHERE workflow_id = :workflow AND status IN ({fresh})"
 
-_BEGIN = """
-UPDATE job SET status = CASE WHEN blockers > 0 THEN {blocked} ELSE {ready} END,
-  ready_since = CASE WHEN blockers > 0 THEN NULL ELSE CAST(:now AS {double}) END, result_id = NULL
-WHERE workflow_id = :workflow AND status IN ({fresh})
-"""
+COUNT_BLOCKERS = "\n".join(
+    ("UPDATE job SET blockers =", _WAITS.replace("{other}", _STILL_TO_RUN), _OF_FRESH)
+)
+
+_BEGIN = f"""
+UPDATE job SET (blockers, status, ready_since, result_id) = (
+  SELECT n, CASE WHEN n > 0 THEN {{blocked}} ELSE {{ready}} END,
+    CASE WHEN n > 0 THEN NULL ELSE CAST(:now AS DOUBLE PRECISION) END, CAST(NULL AS BIGINT)
+  FROM (SELECT {_WAITS} AS n LIMIT 1 OFFSET 0) AS counted)
+{_OF_FRESH}
+"""  # noqa: S608  our own words
+"""Each row once: a change moves it to a new place in every index. The OFFSET keeps the counts
+from being worked out for each of the columns."""
 
 
 def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
@@ -180,12 +219,16 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
         "fresh": _listed(_FRESH),
         "blocked": int(target(JobEvent.BLOCK)),
         "ready": int(target(JobEvent.FREE)),
-        "double": "DOUBLE PRECISION",
     }
-    for statement in (COUNT_BARRIERS, COUNT_BLOCKERS, _BEGIN):
-        bound = text(statement.format(**words))
-        values = {"workflow": workflow_id} | ({"now": now} if statement is _BEGIN else {})
-        connection.execute(bound, values)
+    values = {"workflow": workflow_id}
+    connection.execute(text(COUNT_BARRIERS.format(**words)), values)
+    words["other"] = _STILL_TO_RUN.format(**words) if _any_settled(connection, workflow_id) else ""
+    connection.execute(text(_BEGIN.format(**words)), values | {"now": now})
+
+
+def _any_settled(connection: Connection, workflow_id: int) -> bool:
+    condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *_SETTLED)
+    return connection.execute(select(t.job.c.id).where(condition).limit(1)).first() is not None
 
 
 def _listed(statuses: Iterable[JobStatus]) -> str:

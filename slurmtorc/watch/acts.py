@@ -18,7 +18,7 @@ from slurmtorc.rules.healing import Cause, Treatment
 from slurmtorc.rules.requesting import Options
 from slurmtorc.rules.watching import SOME_FAILED, STUCK, Recover, Schedule, Stop, Wait, pause
 from slurmtorc.schedule.regenerate import ask, plan_again, record
-from slurmtorc.schedule.submit import end_surplus, tell
+from slurmtorc.schedule.submit import cancel_ours, end_surplus, tell
 from slurmtorc.watch.hook import TIMEOUT_S, run_hook
 from slurmtorc.watch.look import EVERYTHING, standing_of
 from slurmtorc.watch.recover import (
@@ -313,10 +313,11 @@ class Actor:
             return
         now = self.ports.clock.now()
         since = self._clearing.setdefault(workflow.id, now)
-        running = [one.scheduler_id for one in scene.allocations if one.scheduler_id is not None]
+        held = scene.allocations
+        running = {one.scheduler_id: one.token for one in held if one.scheduler_id is not None}
         if now - since >= CLEARING_S and running:
             log.warning("%d allocations do not end by themselves; canceling them", len(running))
-            self.ports.slurm.cancel(running)
+            cancel_ours(self.ports.slurm, running)
 
 
 def _reason(allocation: Allocation) -> str:

@@ -9,7 +9,7 @@ from factories import PLENTY, a_draft, a_job, a_node, a_report
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slurmtorc.model import Ending, Job, JobStatus
+from slurmtorc.model import Ending, File, Job, JobStatus
 from slurmtorc.rules.unblocking import settled
 from slurmtorc.store.sql import SqlStore
 
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from slurmtorc.model import Draft
 
 S = JobStatus
+FILES = 4
 
 
 @st.composite
 def drafts(draw: st.DrawFn) -> Draft:
     """A few jobs that wait for earlier ones, directly or in a group, and mind failure or not."""
     count = draw(st.integers(1, 12))
+    made = draw(st.integers(0, count))
+    """The jobs before this one write files, the others read them."""
+    some = st.sets(st.sampled_from(range(FILES)), max_size=FILES).map(sorted).map(tuple)
+    lists = draw(st.lists(some, min_size=1, max_size=3))
     barriers: list[tuple[int, ...]] = []
     jobs = []
     for i in range(count):
@@ -35,16 +40,25 @@ def drafts(draw: st.DrawFn) -> Draft:
         usable = [b for b, group in enumerate(barriers) if max(group) < i]
         after = draw(st.sets(st.sampled_from(usable), max_size=2)) if usable else set()
         minds = draw(st.booleans())
+        key = "output_files" if i < made else "input_files"
+        files = {key: draw(st.sampled_from(lists) | some)}
         jobs.append(
             a_job(f"j{i}", *sorted(direct), after=tuple(sorted(after)),
-                  cancel_on_blocking_job_failure=minds)
+                  cancel_on_blocking_job_failure=minds, **files)
         )  # fmt: skip
-    return a_draft(*jobs, barriers=barriers)
+    files = [File(name=f"f{n}", path=f"f{n}") for n in range(FILES)]
+    return a_draft(*jobs, barriers=barriers, files=files)
 
 
 def waits_for(draft: Draft) -> list[set[int]]:
+    """Pair by pair."""
+    numbered = list(enumerate(draft.jobs))
     return [
-        {*job.depends_on, *(other for b in job.after for other in draft.barriers[b])}
+        {
+            *job.depends_on,
+            *(other for b in job.after for other in draft.barriers[b]),
+            *(n for n, other in numbered if {*job.input_files} & {*other.output_files}),
+        }
         for job in draft.jobs
     ]
 
@@ -78,6 +92,8 @@ def test_the_store_settles_jobs_as_the_plain_rule_does(
     minds = [job.cancel_on_blocking_job_failure for job in draft.jobs]
     plain = settled(graph, [S.BLOCKED] * len(graph), minds)
     first = one_store.rows(Job, workflow_id=workflow_id).items[0].id
+    listed = one_store.dependencies(range(first, first + len(graph)))
+    assert [{other - first for other in listed[first + n]} for n in range(len(graph))] == graph
     assert seen(one_store, workflow_id) == plain
     while S.READY in plain:
         claims = one_store.claim(node, PLENTY, data.draw(st.integers(1, 4)))

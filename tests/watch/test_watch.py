@@ -699,3 +699,17 @@ def test_a_passive_watch_shows_no_decision_that_it_would_not_act_on(stage: Stage
     without = stage.watch("without")
     without.tick()
     assert without.ended[stage.id].rule == "failed"
+
+
+def test_a_job_of_somebody_elses_that_got_our_id_is_not_canceled(stage: Stage) -> None:
+    stage.begin(a_draft("x"))
+    node = stage.store.register(a_node(stage.id)).id
+    for number in (7, 8):
+        (intent,) = stage.store.intend([an_allocation(stage.id, f"t{number}")])
+        stage.store.submitted(intent.id, number)
+        stage.slurm.names[number] = f"wf{stage.id}_t{number}" if number == 7 else "theirs"
+        stage.slurm.says(number, SlurmState.PENDING)
+    run_all(stage.store, node)
+    stage.store.retire(node)
+    stage.watch().tick()
+    assert stage.slurm.canceled == [7]

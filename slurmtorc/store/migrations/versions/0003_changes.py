@@ -21,8 +21,10 @@ def upgrade() -> None:
         ("user_data", sa.Column("changed_at", sa.Double(), nullable=True)),
         ("job", sa.Column("changed_at", sa.Double(), nullable=True)),
         ("job", sa.Column("changes", Json, nullable=True)),
+        ("workflow", sa.Column("linked_jobs", Id, nullable=False, server_default=sa.text("0"))),
     ):
         op.add_column(table, column)
+    _only_where_known()
     _executions()
     op.create_table(
         "upkeep",
@@ -31,6 +33,19 @@ def upgrade() -> None:
         sa.Column("at", sa.Double(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("what", "subject", name=op.f("pk_upkeep")),
+    )
+
+
+def _only_where_known() -> None:
+    """An index that most jobs are not in."""
+    known = sa.text("failure_handler_id IS NOT NULL")
+    op.drop_index("ix_job_failure_handler_id", "job")
+    op.create_index(
+        "ix_job_failure_handler_id",
+        "job",
+        ["failure_handler_id"],
+        sqlite_where=known,
+        postgresql_where=known,
     )
 
 
