@@ -16,6 +16,7 @@
     ├── SlurmError
     │   ├── SlurmUnavailable            a Slurm daemon does not answer now (transient)
     │   ├── SubmissionRefused           sbatch said no, and would say no again
+    │   │   └── SubmissionBarred            no, without a word why: perhaps to this machine alone
     │   └── SubmissionInDoubt           sbatch may or may not have submitted (transient)
     └── SandboxError                    the throw-away cluster could not be made
 
@@ -140,6 +141,10 @@ class SlurmUnavailable(SlurmError):
 
 class SubmissionRefused(SlurmError):
     """Sbatch refused the script, and would refuse it again."""
+
+
+class SubmissionBarred(SubmissionRefused):
+    """Slurm denied access: to this user, or to jobs submitted from this machine (AllocNodes)."""
 
 
 class SubmissionInDoubt(SlurmError):

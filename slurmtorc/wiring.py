@@ -98,14 +98,20 @@ def ledger(settings: Settings) -> Ledger:
     return _programs(settings)
 
 
-def submitter(store: Store, port: Slurm, settings: Settings, *, prefix: str = "") -> Submitter:
-    """Asks for allocations whose workers use this store; `prefix` begins their names in Slurm."""
+def submitter(
+    store: Store, port: Slurm, settings: Settings, *, prefix: str = "", on_node: bool = False
+) -> Submitter:
+    """Asks for allocations whose workers use this store; `prefix` begins their names in Slurm.
+
+    `on_node`: from a compute node, where that may be forbidden.
+    """
     from slurmtorc.schedule.submit import Submitter  # noqa: PLC0415
 
     def script(workflow: Workflow, scheduler: SlurmScheduler, allocation: Allocation) -> Script:
         return allocation_script(store.url, workflow, scheduler, allocation, prefix=prefix)
 
-    return Submitter(store, port, clock, script, command_s=settings.slurm_timeout)
+    seconds = settings.slurm_timeout
+    return Submitter(store, port, clock, script, command_s=seconds, on_node=on_node)
 
 
 def allocation_script(

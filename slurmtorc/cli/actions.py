@@ -63,12 +63,14 @@ def facts_of(store: Store, workflow_id: int, found: Sequence[Action]) -> list[Fa
     """All that is known of some actions of a workflow."""
     from slurmtorc.model import ActionRun, ComputeNode
     from slurmtorc.rules.firing import Facts
+    from slurmtorc.wiring import clock
 
     progress = store.progress(workflow_id)  # an unknown workflow is an error, not an empty list
     runs: dict[int, list[ActionRun]] = defaultdict(list)
     for run in every(store, ActionRun, workflow_id=workflow_id) if found else ():
         runs[run.action_id].append(run)
-    workers = store.rows(ComputeNode, workflow_id=workflow_id, is_active=True).total_count
+    nodes = list(every(store, ComputeNode, workflow_id=workflow_id, is_active=True))
+    silent = {one.id: one.heartbeat for one in nodes if one.lease_until < clock.now()}
     gates = store.gates(workflow_id) if found else {}
     return [
         Facts(
@@ -76,7 +78,8 @@ def facts_of(store: Store, workflow_id: int, found: Sequence[Action]) -> list[Fa
             progress=progress,
             gate=_gate(store, gates, action.id),
             runs=runs[action.id],
-            workers=workers,
+            workers=len(nodes) - len(silent),
+            silent=silent,
         )
         for action in found
     ]

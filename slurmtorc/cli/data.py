@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.asking import DRY_RUN, perhaps
+from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, perhaps
 from slurmtorc.cli.context import ID, State, TorcGroup, paged, pass_state
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.errors import UsageError
@@ -120,8 +120,11 @@ def get_user_data(state: State, user_data_id: int) -> None:
 @click.argument("user_data_id", type=ID)
 @click.option("-d", "--data", required=True, metavar="JSON", help="The new value, as JSON.")
 @DRY_RUN
+@NO_PROMPTS
 @pass_state
-def update_user_data(state: State, user_data_id: int, data: str, dry_run: bool) -> None:
+def update_user_data(
+    state: State, user_data_id: int, data: str, dry_run: bool, no_prompts: bool
+) -> None:
     """Give user data another value.
 
     Jobs that have read the old one run again with the next `torc workflows reinit`. The same value
@@ -136,6 +139,9 @@ def update_user_data(state: State, user_data_id: int, data: str, dry_run: bool) 
     except ValueError as error:
         raise UsageError(f"--data is not JSON: {error}; quote texts: '\"text\"'") from error
     before = state.store.get(UserData, user_data_id)
+    question = f"Give user data {user_data_id} ({before.name}) another value?"
+    if not dry_run and not agreed(state, question, no_prompts=no_prompts):
+        return
     with perhaps(state.store, dry_run=dry_run):
         after = state.store.set_data(user_data_id, value)
     if state.as_json:

@@ -158,8 +158,9 @@ def _groups(store: Store, workflow_id: int) -> list[finishing.Group]:
         where = {"status": JobStatus.READY, "resource_requirements_id": need.id}
         jobs = store.rows(Job, page, workflow_id=workflow_id, **where)
         if jobs.items:
-            names = [job.name for job in jobs.items]
-            found.append(finishing.Group(need=need, count=jobs.total_count, names=names))
+            names, some = zip(*((job.name, job.id) for job in jobs.items), strict=True)
+            count = jobs.total_count
+            found.append(finishing.Group(need=need, count=count, names=names, some=some))
     return found
 
 

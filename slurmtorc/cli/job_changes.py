@@ -264,6 +264,7 @@ def _report(
 @click.option("--resource-requirements-id", type=ID, help="Other requirements.")
 @click.option("--scheduler-id", type=ID, help="Another scheduler.")
 @DRY_RUN
+@NO_PROMPTS
 @pass_state
 def update(
     state: State,
@@ -273,6 +274,7 @@ def update(
     unset: tuple[str, ...],
     depends_on: str | None,
     dry_run: bool,
+    no_prompts: bool,
     **given: Any,
 ) -> None:
     """Change a job that no worker holds.
@@ -291,6 +293,9 @@ def update(
     change = JobChange(env=variables, depends_on=waits_for, **given)
     if not change.given:
         raise UsageError("nothing to change; see torc jobs update --help")
+    question = f"Change {_and(change.given)} of job {job_id} ({before.name})?"
+    if not dry_run and not agreed(state, question, no_prompts=no_prompts):
+        return
     old = store.dependencies([job_id])[job_id]
     with perhaps(store, dry_run=dry_run):
         after = store.update_job(job_id, change)
@@ -304,6 +309,11 @@ def update(
     emit_table(title, columns, rows, empty=f"Job {job_id} is so already.")
     if set(after.changes or ()) - set(before.changes or ()):
         note(f"It runs again with: torc workflows reinit {after.workflow_id}")
+
+
+def _and(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 _QUIET = frozenset({"changed_at", "changes"})

@@ -25,7 +25,9 @@ from slurmtorc.model import (
     SlurmScheduler,
     TriggerType,
 )
+from slurmtorc.rules.chains import ahead
 from slurmtorc.rules.offers import UNTOLD, Asked, Planned, Scene, Worker
+from slurmtorc.schedule.undersized import former
 from slurmtorc.slurm.nodes import parse_gpus
 from slurmtorc.slurm.states import explain as why
 from slurmtorc.units import KIB, parse_memory, parse_walltime
@@ -33,7 +35,7 @@ from slurmtorc.units import KIB, parse_memory, parse_walltime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from slurmtorc.model import QueueEntry, Workflow
+    from slurmtorc.model import Links, QueueEntry, Workflow
     from slurmtorc.ports import Slurm, Store
 
 _AHEAD_OF_JOBS = [
@@ -70,6 +72,7 @@ def scene_of(hands: Hands, workflow: Workflow) -> Scene:
             for one in allocations
         ],
         planned=_planned(store, workflow.id, offers),
+        former=former(store, workflow.id),
         slurm_is_silent=silent,
     )
 
@@ -225,7 +228,7 @@ def _planned(store: Store, workflow_id: int, offers: Offers) -> list[Planned]:
     if not actions or store.outlook(workflow_id).is_complete:
         return []
     pending = {one.id for one in store.pending_actions(workflow_id)}
-    gates = store.links(workflow_id).gates
+    links = store.links(workflow_id)
     found = []
     for action in actions:
         scheduler = offers.schedulers.get(action.action_config.get("scheduler_id") or 0)
@@ -237,7 +240,14 @@ def _planned(store: Store, workflow_id: int, offers: Offers) -> list[Planned]:
                     pending=action.id in pending,
                     scheduler=scheduler.name,
                     offer=offers.of(scheduler),
-                    job_ids=frozenset(gates.get(action.id, ())),
+                    job_ids=frozenset(gate := links.gates.get(action.id, ())),
+                    after=_after(action, gate, links),
                 )
             )
     return found
+
+
+def _after(action: Action, gate: Sequence[int], links: Links) -> frozenset[int]:
+    """All jobs before it, finished ones too."""
+    itself = gate if action.trigger_type is TriggerType.ON_JOBS_COMPLETE else ()
+    return frozenset(itself).union(*(ahead(links.waits_for, job) for job in gate))

@@ -10,6 +10,7 @@ import click
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, emit_table, note
 from slurmtorc.errors import Conflict, SubmissionRefused, UsageError
+from slurmtorc.model import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -74,12 +75,14 @@ def regenerate(
 
     Jobs go to their own scheduler if it can still run them; new schedulers are made for the
     others. What waits in Slurm's queue is subtracted. Jobs that wait for others get their nodes
-    when they are ready. Without --submit schedulers are recorded, and nothing is asked for.
+    when they are ready. Without --submit schedulers are recorded, and nothing is asked for; with it
+    jobs that were reset begin their next run, as with `torc workflows reinit`.
 
     Example: torc slurm regenerate 7 --dry-run
     """
+    from slurmtorc.rules.remaining import as_if_rerun
     from slurmtorc.rules.requesting import Options
-    from slurmtorc.schedule.regenerate import in_queue, plan_again
+    from slurmtorc.schedule.regenerate import in_queue, planned, remaining
     from slurmtorc.wiring import slurm
 
     if output_dir:
@@ -92,17 +95,18 @@ def regenerate(
         single_allocation=single_allocation,
     )
     store, port = state.store, slurm(state.settings)
-    if submit and not dry_run:
+    begins = submit and not dry_run
+    if begins:
         begun(store, workflow_id)
-    plan = plan_again(
+    again = () if begins else _of_next_run(store, workflow_id)
+    left = remaining(
         store,
-        port.site(),
         workflow_id,
-        options,
-        output_dir=state.settings.output_dir,
-        job_ids=_included(store, workflow_id, include_job_ids, dry_run=dry_run),
+        job_ids=_included(store, workflow_id, include_job_ids, again, dry_run=dry_run),
         queued=in_queue(store, port, workflow_id),
     )
+    left = as_if_rerun(left) if again else left
+    plan = planned(left, port.site(), options, output_dir=state.settings.output_dir)
     if dry_run:
         show_plan(state, plan)
         return
@@ -110,32 +114,58 @@ def regenerate(
 
 
 def begun(store: Store, workflow_id: int) -> Workflow:
-    """The workflow, its first run begun if it had none."""
+    """The workflow, with its first run begun, or the one in which jobs that were reset run again.
+
+    Raises Conflict if workers are at work on others.
+    """
     from slurmtorc.cli.run import refuse_closed
     from slurmtorc.model import Workflow
     from slurmtorc.schedule.begin import begin
 
     workflow = store.get(Workflow, workflow_id)
     refuse_closed(workflow)
-    return workflow if workflow.run_id else begin(store, workflow_id)
+    if workflow.run_id and not _were_reset(store, workflow_id):
+        return workflow
+    now = begin(store, workflow_id, after_run=workflow.run_id)
+    if workflow.run_id:
+        note(f"Run {now.run_id} of workflow {workflow_id} begins: jobs that were reset run again.")
+    return now
+
+
+def _were_reset(store: Store, workflow_id: int) -> bool:
+    """Whether there are jobs in no run."""
+    return JobStatus.UNINITIALIZED in store.outlook(workflow_id).present
+
+
+def _of_next_run(store: Store, workflow_id: int) -> Collection[int]:
+    """The jobs that a later run would begin with; none if jobs wait for none."""
+    from slurmtorc.model import Workflow
+    from slurmtorc.schedule.reinit import plan_reinit
+
+    later = store.get(Workflow, workflow_id).run_id > 0 and _were_reset(store, workflow_id)
+    return list(plan_reinit(store, workflow_id).reasons) if later else ()
 
 
 def _included(
-    store: Store, workflow_id: int, wanted: Collection[int], *, dry_run: bool
+    store: Store,
+    workflow_id: int,
+    wanted: Collection[int],
+    again: Collection[int],
+    *,
+    dry_run: bool,
 ) -> set[int] | None:
-    """The ids to plan for; None for all that is left."""
-    from slurmtorc.model import Job, JobStatus
+    """The ids to plan for; None for all that is left. `again`: what the next run begins with."""
+    from slurmtorc.model import Job
     from slurmtorc.ports import Page
     from slurmtorc.schedule.regenerate import LEFT
 
-    if not wanted:
+    if not wanted and not again:
         return None
     rows = store.rows(Job, Page(limit=1 << 40), workflow_id=workflow_id, status=LEFT).items
-    left = {job.id for job in rows}
+    left = {job.id for job in rows}.union(again)
     over = sorted(set(wanted) - left)
     if over and not dry_run:
-        status = store.get(Job, over[0]).status
-        word = JobStatus(status).word
+        word = store.get(Job, over[0]).status.word
         raise Conflict(f"job {over[0]} is {word}, so nodes would be of no use; reset it first")
     return left.union(wanted)
 

@@ -52,7 +52,7 @@ def schedule_nodes(
     """Ask for allocations of one scheduler now.
 
     Whatever jobs the workflow has: nothing is computed, and actions still fire besides. A
-    workflow that has not begun is begun.
+    workflow that has not begun is begun; so is the next run of jobs that were reset.
 
     Example: torc slurm schedule-nodes 7 --scheduler-config-id 3 -n 2
     """
@@ -72,7 +72,8 @@ def schedule_nodes(
         _show_script(state, workflow, scheduler, intents, job_prefix)
         return
     port = slurm(state.settings)
-    begun(store, workflow_id)
+    if not store.outlook(workflow_id).held:
+        begun(store, workflow_id)
     asks = submitter(store, port, state.settings, prefix=job_prefix)
     recorded = [(scheduler, intent) for intent in store.intend(intents)]
     _report(state, workflow, ask(asks, workflow, recorded))

@@ -82,7 +82,8 @@ def _submit_existing(state: State, port: Slurm, workflow_id: int, *, ignore_miss
     if not (outcome.submitted or outcome.refused or outcome.open):
         raise Conflict(
             f"workflow {workflow_id} has no schedule_nodes action to execute now; "
-            f"see `torc allocations list {workflow_id}` and `torc status {workflow_id}`"
+            f"see `torc allocations list {workflow_id}` and `torc status {workflow_id}`, or ask "
+            f"for nodes for what is left by `torc slurm regenerate {workflow_id} --submit`"
         )
     _report(state, workflow, outcome, "Submitted")
 
@@ -92,11 +93,14 @@ def _submit_new(
 ) -> None:
     """Create, initialize, submit. If Slurm refuses everything, nothing of it is left."""
     from slurmtorc.schedule.begin import begin, make_folder, refuse_missing_inputs
+    from slurmtorc.schedule.doubts import doubts
     from slurmtorc.wiring import submitter
 
     if not ignore_missing:
         refuse_missing_inputs(draft, os.getcwd(), name)  # noqa: PTH109
-    port.site()  # a Slurm that does not answer says so before anything is created
+    # A Slurm that does not answer says so here, before anything is created.
+    for doubt in doubts(draft, port.site()):
+        note(f"torc: warning: {doubt}")
     make_folder(os.path.abspath(state.settings.output_dir))  # noqa: PTH100  resolve follows links
     store = state.open_store(create=True)
     workflow = begin(store, store.create(draft), ignore_missing=ignore_missing)

@@ -170,9 +170,11 @@ def _actor(state: State, workflow: Workflow, allocation: Allocation) -> Act | No
 
     if shutil.which("sbatch") is None:
         return None
-    asks = submitter(state.store, slurm(state.settings), state.settings)
+    asks = submitter(state.store, slurm(state.settings), state.settings, on_node=True)
 
     def act(compute_node_id: int, *, leaving: bool = False) -> None:
+        if asks.is_barred:
+            return  # the watch does it
         # One at a time, and no waiting: the jobs of this worker must not wait for Slurm.
         folder = allocation.output_dir
         asked = asks.act(workflow, folder, compute_node_id, leaving=leaving, limit=1, patient=False)

@@ -120,3 +120,8 @@ class Site:
 
     name: str
     partitions: tuple[Partition, ...]
+    memory_per_cpu: int | None = None
+    """Bytes that Slurm gives for each CPU where none are asked for, unless a partition has a rule
+    of its own; None where that is not known, and for all of a node's."""
+    memory_per_node: int | None = None
+    """The same for each node."""

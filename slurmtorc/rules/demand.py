@@ -9,11 +9,11 @@ a job that nobody asks nodes for, or two do.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from slurmtorc.model import ActionType, ExecutionConfig
+from slurmtorc.model import ActionType, ExecutionConfig, TriggerType
 from slurmtorc.rules.remaining import arming, levels
 from slurmtorc.rules.requesting import Lot, Options, Request, again, new
 from slurmtorc.rules.shapes import Shape, shape_of
@@ -37,6 +37,8 @@ class Demand:
     """Jobs that armed actions ask nodes for."""
     served: int = 0
     """Jobs that allocations in Slurm's queue will run."""
+    homeless: int = 0
+    """Jobs that could start now, and for which no nodes can be had."""
     warnings: tuple[str, ...] = ()
 
     COLUMNS = ("scheduler", "when", "jobs", "allocations", "nodes", "walltime", "partition")
@@ -70,12 +72,15 @@ def demand(left: Remaining, site: Site, options: Options) -> Demand:
     lots = [lot for lot in lots if lot.jobs]
     old, short = again(lots)
     made, homeless = new(left, lots, site, options)
+    placed = {job for one in (*old, *made) for job in one.jobs}
+    ready = [job for lot in lots if lot.level == 0 for job in lot.jobs]
     requests = sorted([*old, *made], key=lambda one: (one.level, one.jobs[0]))
     return Demand(
         requests=tuple(requests),
         superseded=armed.superseded,
         armed=len(left.jobs) - len(free),
         served=served,
+        homeless=sum(job.id not in placed for job in ready),
         warnings=(*armed.warnings, *short, *homeless),
     )
 
@@ -91,13 +96,19 @@ def _shapes(left: Remaining, site: Site) -> dict[int, Shape]:
         for action in left.actions
         if action.action_type is ActionType.SCHEDULE_NODES
     }
+    alike = {_asks(one): left.workers[one.id] for one in left.schedulers if one.id in left.workers}
     found = {}
     for one in left.schedulers:
-        worked = left.workers.get(one.id)
+        worked = left.workers.get(one.id) or alike.get(_asks(one))
         shape = shape_of(one, site, config, worked=worked, at_once=at_once.get(one.id))
         if shape is not None:
             found[one.id] = shape
     return found
+
+
+def _asks(scheduler: SlurmScheduler) -> SlurmScheduler:
+    """The request itself: what is asked for in the same words gives the same."""
+    return replace(scheduler, id=0, name="")
 
 
 def _agrees(scheduler: SlurmScheduler, options: Options) -> bool:
@@ -133,7 +144,8 @@ def _gated(left: Remaining) -> dict[int, int]:
     """Job id -> the scheduler of an action that is, or was, for that job."""
     found = dict[int, int]()
     for action in left.actions:
-        if action.action_type is ActionType.SCHEDULE_NODES:
+        about = action.trigger_type is TriggerType.ON_JOBS_READY
+        if about and action.action_type is ActionType.SCHEDULE_NODES:
             for job in left.links.gates.get(action.id, ()):
                 found.setdefault(job, action.action_config.get("scheduler_id", 0))
     return found

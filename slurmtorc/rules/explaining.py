@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from slurmtorc.model import COMPLETE, JobStatus
 from slurmtorc.rules import retrying, utilization
 from slurmtorc.rules.endings import Verdict
-from slurmtorc.rules.offers import Scene, Worker, beat, need_numbers, need_words, takers
+from slurmtorc.rules.offers import (
+    Scene,
+    Worker,
+    beat,
+    begin_words,
+    need_numbers,
+    need_words,
+    takers,
+)
 from slurmtorc.rules.reasons import Named, Reason, attempt_line, chain_words, in_words, listed
 from slurmtorc.units import display_seconds, iso_time
 
@@ -82,7 +90,7 @@ def _uninitialized(facts: Facts) -> Iterator[Reason]:
         if begun
         else "the workflow has not begun: none of its jobs has been made ready",
         numbers={"run_id": workflow.run_id},
-        remedy=f"torc run {workflow.id}  (here)   or   torc submit {workflow.id}  (in Slurm)",
+        remedy=begin_words(workflow),
     )
 
 

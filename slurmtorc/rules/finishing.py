@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from slurmtorc.model import JobStatus, Links, SlurmState
 from slurmtorc.rules.chains import behind, longest
 from slurmtorc.rules.firing import PENDING
-from slurmtorc.rules.offers import HOPE, beat, need_words, offer_words, takers, waiting_words
+from slurmtorc.rules.offers import (
+    HOPE,
+    beat,
+    begin_words,
+    need_words,
+    offer_words,
+    takers,
+    waiting_words,
+)
 from slurmtorc.rules.reasons import (
     NAMED,
     Reason,
@@ -54,6 +62,8 @@ class Group:
     count: int
     names: Sequence[str]
     """Some of them."""
+    some: Sequence[int] = ()
+    """Their ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +131,22 @@ def _in_the_way(facts: Facts) -> Iterator[Reason]:
     yield from _dead_ends(facts)
     for worker in facts.scene.workers:
         yield from beat(worker, facts.scene.now)
+    stuck = _stuck(facts)
     for group in facts.ready:
-        reasons = list(takers(facts.scene, group.need))
+        reasons = list(takers(facts.scene, group.need, stuck=stuck))
         if not any(one.rule in HOPE for one in reasons):
             yield _nobody(group, reasons)
+
+
+def _stuck(facts: Facts) -> set[int]:
+    """Some of the ready jobs that only an action could bring nodes for."""
+    bare = replace(facts.scene, planned=[one for one in facts.scene.planned if one.pending])
+    return {
+        job_id
+        for group in facts.ready
+        if not any(one.rule in HOPE for one in takers(bare, group.need))
+        for job_id in group.some
+    }
 
 
 def _not_begun(facts: Facts) -> Iterator[Reason]:
@@ -137,7 +159,7 @@ def _not_begun(facts: Facts) -> Iterator[Reason]:
             if workflow.run_id
             else "the workflow has not begun",
             numbers={"jobs": count, "run_id": workflow.run_id},
-            remedy=f"torc run {workflow.id}  (here)   or   torc submit {workflow.id}  (in Slurm)",
+            remedy=begin_words(workflow),
         )
 
 
@@ -170,7 +192,9 @@ def _dead_ends(facts: Facts) -> Iterator[Reason]:
 
 def _nobody(group: Group, reasons: Sequence[Reason]) -> Reason:
     last = reasons[-1]
-    details = [one.text for one in reasons[:-1] if "misfits" in one.numbers][:NAMED]
+    telling = [one for one in reasons[:-1] if "misfits" in one.numbers]
+    telling += [one for one in reasons if one.rule == "action_behind"]
+    details = [one.text for one in telling[:NAMED]]
     why = "; ".join(details) or "no worker, no allocation and no action is there"
     return Reason(
         rule="nobody",
@@ -216,8 +240,10 @@ def _ready(facts: Facts) -> Iterator[Reason]:
     """For each group the first reason to hope; those without are in the way."""
     if facts.workflow.is_canceled:
         return
+    stuck = _stuck(facts)
     for group in facts.ready:
-        hope = next((one for one in takers(facts.scene, group.need) if one.rule in HOPE), None)
+        reasons = takers(facts.scene, group.need, stuck=stuck)
+        hope = next((one for one in reasons if one.rule in HOPE), None)
         if hope is not None:
             yield Reason(
                 rule=hope.rule,
@@ -359,8 +385,8 @@ def _watched(facts: Facts) -> Iterator[Reason]:
     if watch is not None and watch.not_before > now:
         yield Reason(
             rule="pause",
-            text=f"after {watch.schedule_failures} failed submissions the next one is tried in "
-            f"{display_seconds(watch.not_before - now)}",
+            text=f"{counted(watch.schedule_failures, 'time')} in a row nothing came of asking for "
+            f"nodes; the next try is in {display_seconds(watch.not_before - now)}",
             numbers={"schedule_failures": watch.schedule_failures, "not_before": watch.not_before},
         )
     for one in facts.decisions:

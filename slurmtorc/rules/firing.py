@@ -6,15 +6,16 @@ elsewhere (the store counts, triggers.py re-arms); here it is only put into word
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import COMPLETE, ActionType, JobStatus, TriggerType
 from slurmtorc.rules.reasons import listed
 from slurmtorc.rules.triggers import BY_GATE, LEFT_OUT, OF_WORKERS
+from slurmtorc.units import iso_time
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from slurmtorc.model import Action, ActionRun, Progress
     from slurmtorc.rules.reasons import Named
@@ -45,13 +46,15 @@ class Facts:
     """Its executions, oldest first."""
     workers: int = 0
     """How many workers the workflow has now."""
+    silent: Mapping[int, float] = field(default_factory=dict)
+    """Workers whose lease has run out, and when each was last heard of."""
 
 
 def stage(facts: Facts) -> Stage:
     """Where the action stands."""
     open_ones = [run for run in facts.runs if run.end_time is None]
     if open_ones:
-        return Stage(RUNNING, f"on {open_ones[-1].hostname}")
+        return _runs(facts, open_ones)
     if facts.action.executed:
         return came_to(facts.runs[-1]) if facts.runs else Stage(SUPERSEDED, _SUPERSEDED)
     if facts.action.persistent and _of_now(facts):
@@ -60,6 +63,20 @@ def stage(facts: Facts) -> Stage:
 
 
 _SUPERSEDED = "its nodes were asked for in another way"
+
+
+def _runs(facts: Facts, open_ones: Sequence[ActionRun]) -> Stage:
+    """An execution that has not ended, as far as anybody has noticed."""
+    lost = [run for run in open_ones if run.compute_node_id in facts.silent]
+    if not lost:
+        return Stage(RUNNING, f"on {open_ones[-1].hostname}")
+    run = lost[-1]
+    since = iso_time(facts.silent[run.compute_node_id or 0])
+    return Stage(
+        RUNNING,
+        f"on {run.hostname}, but its worker has given no sign of life since {since}; what became "
+        f"of it is settled by: torc watch {facts.progress.workflow_id}",
+    )
 
 
 def came_to(run: ActionRun) -> Stage:

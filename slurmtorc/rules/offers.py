@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from slurmtorc.model import AllocationStatus, SlurmState
 from slurmtorc.rules.packing import misfits, room
 from slurmtorc.rules.reasons import Reason, counted
+from slurmtorc.rules.undersized import Former, advice, complaint, too_small
 from slurmtorc.units import display_memory, display_seconds, iso_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
-    from slurmtorc.model import Allocation, Capacity, ComputeNode, ResourceRequirements
+    from slurmtorc.model import Allocation, Capacity, ComputeNode, ResourceRequirements, Workflow
 
 UNTOLD = 1 << 60
 """In an offer: as much as anybody may ask for, because nobody has said how much there is."""
@@ -101,6 +102,8 @@ class Planned:
     offer: Capacity
     job_ids: frozenset[int] = frozenset()
     """The jobs its trigger is about."""
+    after: frozenset[int] = frozenset()
+    """The jobs that must be over before its trigger can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +118,8 @@ class Scene:
     """Allocations that wait or run."""
     planned: Sequence[Planned] = ()
     """Actions that have not asked for their allocations yet."""
+    former: Sequence[Former] = ()
+    """Of each scheduler the last worker, if it has ended."""
     slurm_is_silent: str = ""
     """Why Slurm could not be asked; empty if it answered, or need not be."""
 
@@ -124,16 +129,28 @@ HOPE = frozenset({"room", "no_room", "may_fit", "allocation_waits", "allocation_
 """Rules by which a ready job will run in the end."""
 
 
-def takers(scene: Scene, need: ResourceRequirements, job_id: int | None = None) -> Iterator[Reason]:
-    """Who will take a ready job of this need, who will not, and why; `nobody` if there is none."""
+def takers(
+    scene: Scene,
+    need: ResourceRequirements,
+    job_id: int | None = None,
+    stuck: Collection[int] = (),
+) -> Iterator[Reason]:
+    """Who will take a ready job of this need, who will not, and why; `nobody` if there is none.
+
+    `stuck`: ready jobs that nobody will take, unless it is an action that does not wait for them.
+    """
+    waits = {job_id, *stuck}
     reasons = [
         *_by_workers(scene, need),
         *_by_allocations(scene, need),
-        *_by_actions(scene, need, job_id),
+        *_by_actions(scene, need, job_id, waits),
     ]
     yield from reasons
     if not any(one.rule in HOPE for one in reasons):
-        yield _nobody(scene, tried=any(one.rule != "slurm_silent" for one in reasons))
+        small = too_small(scene.former, need)
+        yield from (_was_too_small(one, need) for one in small)
+        told = any(one.rule not in {"slurm_silent", "action_behind"} for one in reasons)
+        yield _nobody(scene, need, small, tried=told or bool(small))
 
 
 def _by_workers(scene: Scene, need: ResourceRequirements) -> Iterator[Reason]:
@@ -225,11 +242,24 @@ def waiting_words(asked: Asked, now: float) -> str:
     return f"is {asked.state.value} in Slurm's queue{why}{expected}"
 
 
-def _by_actions(scene: Scene, need: ResourceRequirements, job_id: int | None) -> Iterator[Reason]:
+def _by_actions(
+    scene: Scene, need: ResourceRequirements, job_id: int | None, waits: Collection[int | None]
+) -> Iterator[Reason]:
     for planned in scene.planned:
         about = job_id is None or not planned.job_ids or job_id in planned.job_ids
-        if about and not misfits(planned.offer, need):
+        if not planned.after.isdisjoint(waits):
+            yield _behind(planned)
+        elif about and not misfits(planned.offer, need):
             yield _by_action(planned, scene.workflow_id)
+
+
+def _behind(planned: Planned) -> Reason:
+    return Reason(
+        rule="action_behind",
+        text=f"action {planned.action_id} ({planned.trigger}) is no help: it asks for nodes of "
+        f"{planned.scheduler} only after this has run",
+        numbers={"action_id": planned.action_id, "trigger": planned.trigger},
+    )
 
 
 def _by_action(planned: Planned, workflow_id: int) -> Reason:
@@ -245,15 +275,43 @@ def _by_action(planned: Planned, workflow_id: int) -> Reason:
     return Reason(rule="action_waits", text=f"{what} once its trigger holds", numbers=numbers)
 
 
-def _nobody(scene: Scene, *, tried: bool) -> Reason:
+def _was_too_small(one: Former, need: ResourceRequirements) -> Reason:
+    return Reason(
+        rule="was_too_small",
+        text=complaint(one, need),
+        numbers={
+            "compute_node_id": one.node.id,
+            "slurm_scheduler": one.scheduler.name,
+            "num_cpus": one.node.num_cpus,
+            "memory_bytes": one.node.memory_bytes,
+            "misfits": misfits(one.whole, need),
+        },
+    )
+
+
+def _nobody(
+    scene: Scene, need: ResourceRequirements, small: Sequence[Former], *, tried: bool
+) -> Reason:
     """No worker, no allocation and no action will ever run it."""
     what = "nothing of that fits it" if tried else "no worker, no allocation and no action is there"
+    ask = ask_for_nodes(scene.workflow_id)
     return Reason(
         rule="nobody",
         text=f"{what}: as things stand nobody will ever run it",
         numbers={"workers": len(scene.workers), "allocations": len(scene.asked)},
-        remedy=ask_for_nodes(scene.workflow_id),
+        remedy=f"{advice(small, need)} for the next time; now, with a larger one: {ask}"
+        if small
+        else ask,
     )
+
+
+def begin_words(workflow: Workflow) -> str:
+    """What begins the run of jobs that are in none. A later run is no start of the workflow."""
+    number = workflow.id
+    asks = (
+        f"torc slurm regenerate {number} --submit" if workflow.run_id else f"torc submit {number}"
+    )
+    return f"torc run {number}  (here)   or   {asks}  (in Slurm)"
 
 
 def ask_for_nodes(workflow_id: int) -> str:

@@ -12,6 +12,7 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import ActionType, JobStatus, TriggerType
+from slurmtorc.rules.chains import behind
 from slurmtorc.rules.triggers import verdict
 
 if TYPE_CHECKING:
@@ -89,10 +90,17 @@ def arming(
         if action.persistent:
             warnings.append(f"action {action.id} is persistent: it asks for nodes besides")
         elif _fires_for_gate(action, gate):
-            if planned.issuperset(gate) and any(level[job] == 0 for job in gate):
+            own = {job for job in planned.intersection(gate) if can_run(action, job)}
+            starts = any(level[job] == 0 for job in gate)
+            if planned.issuperset(gate) and (starts or not own):
                 superseded.append(action.id)
             else:
-                covered.update(job for job in gate if job in planned and can_run(action, job))
+                covered.update(own)
+        elif behind_it := _fires_for_what_is_behind(action, gate, left, level):
+            own = {job for job in behind_it & planned if can_run(action, job)}
+            covered.update(own)
+            if not own and left.whole:
+                superseded.append(action.id)
         elif left.whole and _fires_now(action):
             superseded.append(action.id)
     return Arming(tuple(superseded), frozenset(covered), tuple(warnings))
@@ -107,6 +115,16 @@ def _asking(actions: Sequence[Action]) -> Iterator[Action]:
 def _fires_for_gate(action: Action, gate: Sequence[int]) -> bool:
     """Whether it asks for nodes for jobs of its gate that are still to run."""
     return action.trigger_type is TriggerType.ON_JOBS_READY and bool(gate)
+
+
+def _fires_for_what_is_behind(
+    action: Action, gate: Sequence[int], left: Remaining, level: Mapping[int, int]
+) -> set[int]:
+    """The jobs that are ready once its gate is over, if it asks for nodes then."""
+    if action.trigger_type is not TriggerType.ON_JOBS_COMPLETE or not gate:
+        return set()
+    next_level = 1 + max(level[job] for job in gate)
+    return {job for job in behind(left.links.waits_for, gate) if level.get(job) == next_level}
 
 
 def _fires_now(action: Action) -> bool:

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import InvalidValue
 from slurmtorc.model import ExecutionConfig
+from slurmtorc.rules.packing import misfits
 from slurmtorc.rules.placing import Cohort, Group, margin_of, place
 from slurmtorc.rules.planning import gpu_types, scheduler_for
+from slurmtorc.rules.shapes import gpus_of, slurm_memory
+from slurmtorc.rules.undersized import Former, complaint, too_small
 from slurmtorc.units import parse_walltime
 
 if TYPE_CHECKING:
@@ -120,7 +123,13 @@ def new(
             warnings.append(f"{_family(lot.jobs)} {group}")
             continue
         scheduler = scheduler_for(group, _account(left, options), gpu_types(site))
+        if beaten := _beaten(left, scheduler, lot.need):
+            warnings.append(f"{_family(lot.jobs)} {_in_vain(beaten, lot.need)}")
+            continue
         scheduler = replace(scheduler, name=_free_name(lot.need.name, taken))
+        if small := too_small(_former(left), lot.need):
+            told = f"{complaint(small[-1], lot.need)}; now '{scheduler.name}' is asked"
+            warnings.append(f"{_family(lot.jobs)}: {told}")
         jobs = group.cohort.jobs
         if len(jobs) > group.capacity:
             needed = math.ceil(group.allocations * len(jobs) / group.capacity)
@@ -154,6 +163,38 @@ def _placed(workflow: Workflow, lot: Lot, site: Site, options: Options) -> Group
         single=options.single_allocation,
         walltime_s=options.walltime_s,
         by_steps=by_steps,
+    )
+
+
+def _former(left: Remaining) -> list[Former]:
+    return [
+        Former(node=left.workers[one.id], scheduler=one)
+        for one in left.schedulers
+        if one.id in left.workers
+    ]
+
+
+def _beaten(left: Remaining, planned: SlurmScheduler, need: ResourceRequirements) -> Former | None:
+    """A worker that had less than its scheduler asks for there, and less than the jobs need."""
+    for one in _former(left):
+        asked = one.scheduler
+        enough = (
+            (slurm_memory(asked.mem) or 0) >= need.memory_bytes
+            and (asked.cpus_per_task or 0) >= need.num_cpus
+            and gpus_of(asked.gres) >= need.num_gpus
+            and asked.nodes >= need.num_nodes
+        )
+        if enough and asked.partition == planned.partition and misfits(one.whole, need):
+            return one
+    return None
+
+
+def _in_vain(one: Former, need: ResourceRequirements) -> str:
+    """What a second allocation of the same shape would come to."""
+    lacks = ", ".join(misfits(one.whole, need))
+    return (
+        f"had their nodes asked for in vain: '{one.scheduler.name}' asks for all that they need, "
+        f"and its worker got less ({one.words}; {lacks}); the same is not asked for again"
     )
 
 

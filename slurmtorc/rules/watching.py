@@ -168,7 +168,8 @@ def _auto_schedule(seen: Sighting, policy: Policy) -> Schedule | Wait | None:
     schedule = _nobody_there(seen) or _retries(seen, policy)
     if schedule is not None and seen.now < seen.memory.not_before:
         left = seen.memory.not_before - seen.now
-        reason = f"{schedule.reason}, but asking failed {seen.memory.schedule_failures} times"
+        times = _many(seen.memory.schedule_failures, "time")
+        reason = f"{schedule.reason}, but {times} in a row nothing came of asking"
         numbers = {**schedule.numbers, "failures": seen.memory.schedule_failures, "pause_s": left}
         return Wait(rule="pause", reason=f"{reason}: next try in {left:.0f} s", numbers=numbers)
     return schedule
@@ -223,23 +224,25 @@ def _go_on(seen: Sighting) -> Wait | Stop:
     if seen.doubtful:
         reason = f"Slurm's queue does not show {_many(seen.doubtful, 'allocation')} alive"
         return Wait(rule="doubt", reason=f"{reason}; looking again before that is believed")
-    return _stuck(seen)
+    return stuck(seen)
 
 
 def _many(count: int, what: str) -> str:
     return f"{count} {what}{'s' if count != 1 else ''}"
 
 
-def _stuck(seen: Sighting) -> Stop:
+def stuck(seen: Sighting, why_left: str = "") -> Stop:
+    """Nobody is there, and nobody comes. `why_left`: why the last workers took nothing."""
     counts = seen.progress.counts
     aside = counts.get(JobStatus.PENDING_FAILED, 0)
     ready = counts.get(JobStatus.READY, 0)
     left = f"{seen.progress.unfinished} jobs are left ({ready} ready)"
-    workflow = seen.progress.workflow_id
+    ask = f"torc watch {seen.progress.workflow_id} --auto-schedule"
     if aside and not ready:
         reason = f"{left}; {aside} wait for a decision: torc jobs classify ID retry|fail"
+    elif ready and why_left:
+        reason = f"{left}; {why_left}, or let a larger one be planned: {ask}"
     elif ready:
-        ask = f"torc watch {workflow} --auto-schedule"
         reason = f"{left}, and no allocation is there or asked for; ask for some: {ask}"
     else:
         reason = f"{left}, and nothing can make them ready"

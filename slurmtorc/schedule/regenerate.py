@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     Asked: TypeAlias = list[tuple[SlurmScheduler, Allocation]]
 
-__all__ = ["Options", "Regeneration", "ask", "in_queue", "plan_again", "record"]
+__all__ = ["Options", "Regeneration", "ask", "in_queue", "last_workers", "plan_again", "record"]
 
 LEFT = (JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.READY)
 _ALL = Page(limit=1 << 40)
@@ -121,7 +121,7 @@ def remaining(
         links=store.links(workflow_id),
         schedulers=store.rows(SlurmScheduler, _ALL, workflow_id=workflow_id).items,
         actions=store.rows(Action, _ALL, workflow_id=workflow_id).items,
-        workers=_workers(store, workflow_id),
+        workers=last_workers(store, workflow_id),
         queued=queued,
         whole={job.id for job in jobs}.issuperset(job.id for job in waiting),
     )
@@ -158,7 +158,7 @@ def _needs(store: Store, workflow_id: int, jobs: Sequence[Job]) -> dict[int, Res
     return {job.id: kinds[job.resource_requirements_id or 0] for job in jobs}
 
 
-def _workers(store: Store, workflow_id: int) -> dict[int, ComputeNode]:
+def last_workers(store: Store, workflow_id: int) -> dict[int, ComputeNode]:
     """Scheduler id -> the last worker that an allocation of it had."""
     nodes = store.rows(ComputeNode, _ALL, workflow_id=workflow_id).items
     return {node.scheduler_config_id: node for node in nodes if node.scheduler_config_id}

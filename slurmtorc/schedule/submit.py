@@ -20,6 +20,7 @@ from slurmtorc.errors import (
     Conflict,
     InvalidValue,
     SlurmError,
+    SubmissionBarred,
     SubmissionInDoubt,
     SubmissionRefused,
 )
@@ -83,7 +84,11 @@ class Submitter:
         render: Callable[[Workflow, SlurmScheduler, Allocation], Script],
         *,
         command_s: float = SLURM_COMMAND_S,
+        on_node: bool = False,
     ) -> None:
+        self.on_node = on_node
+        self.is_barred = False
+        """Whether jobs cannot be submitted from this node, so that others have to."""
         self.abandoned_after_s = 2 * command_s + 30
         self.store = store
         self.slurm = slurm
@@ -179,6 +184,9 @@ class Submitter:
             make_folder(intent.output_dir)  # Slurm fails a job whose log has no folder
             slurm_job_id = self.slurm.submit(self.render(workflow, scheduler, intent))
         except (SubmissionRefused, InvalidValue, Conflict) as error:
+            self.is_barred = self.on_node and isinstance(error, SubmissionBarred)
+            if self.is_barred:
+                return Outcome(open=[(intent, f"{error}; left to the watch, or torc submit")])
             return Outcome(refused=[(self.store.closed(intent.id, str(error)), str(error))])
         except SubmissionInDoubt as error:
             found = self._looked_for(intent) if patient else None

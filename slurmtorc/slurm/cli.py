@@ -148,8 +148,9 @@ class SlurmCli:
         """The cluster as it was when first asked; a new object asks again."""
         if self._site is None:
             found = parse.partitions(self._ask(commands.SINFO))
-            name = parse.cluster_name(self._ask(commands.SHOW_CONFIG))
-            self._site = Site(name=name or "cluster", partitions=found)
+            config = self._ask(commands.SHOW_CONFIG)
+            name = parse.cluster_name(config) or "cluster"
+            self._site = Site(name=name, partitions=found, **parse.default_memory(config))
         return self._site
 
     # ── the port Steps ───────────────────────────────────────────────────────

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _JOB_ID = re.compile(r"(\d+)(?:[_+](?:\d+|\[[^\]]*\]))?", re.ASCII)
 _SUBMITTED = re.compile(r"(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?", re.ASCII)
+_DEFAULT_MEMORY = re.compile(r"^DefMemPer(CPU|Node)\s*=\s*(\d+)\s*$", re.MULTILINE)
 _CLUSTER = re.compile(r"^ClusterName\s*=\s*(\S+)", re.MULTILINE)
 _NOWHERE = frozenset({"None assigned", "(null)", "None"})
 
@@ -114,6 +115,13 @@ def cluster_name(text: str) -> str | None:
     """The cluster's name in `scontrol show config`."""
     match = _CLUSTER.search(text)
     return match[1] if match else None
+
+
+def default_memory(text: str) -> dict[str, int]:
+    """Of `scontrol show config` what an allocation gets that asks for no memory, in bytes."""
+    found = {word: int(size) * KIB**2 for word, size in _DEFAULT_MEMORY.findall(text)}
+    names = {"CPU": "memory_per_cpu", "Node": "memory_per_node"}
+    return {names[word]: size for word, size in found.items() if size}
 
 
 # ── partitions ───────────────────────────────────────────────────────────────

@@ -18,7 +18,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from slurmtorc.errors import SlurmError, SlurmUnavailable, SubmissionInDoubt, SubmissionRefused
+from slurmtorc.errors import (
+    SlurmError,
+    SlurmUnavailable,
+    SubmissionBarred,
+    SubmissionInDoubt,
+    SubmissionRefused,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,9 @@ _REMEDIES = (
 )
 """What the words hold -> what to do; the first that fits."""
 
+_BARRED = re.compile(r"Access/permission denied", re.IGNORECASE)
+"""Also where a partition takes jobs from login nodes alone (AllocNodes)."""
+
 _OTHERWISE = "the words are the site's; correct the scheduler or slurm_defaults, or ask the site"
 
 
@@ -148,7 +157,8 @@ def _in_doubt(answer: Answer) -> SubmissionInDoubt | None:
 
 def _refused(text: str) -> SubmissionRefused:
     remedies = (words for pattern, words in _REMEDIES if re.search(pattern, text, re.IGNORECASE))
-    return SubmissionRefused(f"Slurm refused the allocation: {text}; {next(remedies, _OTHERWISE)}")
+    kind = SubmissionBarred if _BARRED.search(text) else SubmissionRefused
+    return kind(f"Slurm refused the allocation: {text}; {next(remedies, _OTHERWISE)}")
 
 
 # ── questions and cancelling ─────────────────────────────────────────────────

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from slurmtorc.errors import Conflict
-from slurmtorc.model import ActionRun, ActionType, Decision, Job, JobStatus, WatchState
+from slurmtorc.model import ActionRun, ActionType, Decision, Job, JobStatus, Result, WatchState
+from slurmtorc.ports import Page
 from slurmtorc.rules.evidence import Standing
 from slurmtorc.rules.healing import Cause, Treatment
 from slurmtorc.rules.requesting import Options
@@ -31,7 +32,7 @@ from slurmtorc.watch.recover import (
 from slurmtorc.watch.sweep import settle, toll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from slurmtorc.model import Allocation, ComputeNode, Workflow
     from slurmtorc.ports import Clock, Slurm, Store
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_NEWEST = Page(limit=1, reverse_sort=True)
 CLEARING_S = 120.0
 """How long workers of a complete workflow are given to leave by themselves (seconds)."""
 
@@ -225,13 +227,16 @@ class Actor:
         if not plan.now:
             return _nothing_to_ask(choice, plan, seen)
         memory, now = seen.memory, self.ports.clock.now()
+        in_vain = not choice.only_retries and self._was_in_vain(workflow.id, memory)
         with self.ports.store.together(durable=True):
             self.ports.store.remember_watch(replace(memory, last_scheduled_at=now))
             asked = record(self.ports.store, plan)
         outcome = ask(self.ports.submitter, plan.workflow, asked)
         tell(outcome)
-        self._count(replace(memory, last_scheduled_at=now), outcome)
-        return _scheduled(choice, outcome)
+        self._count(replace(memory, last_scheduled_at=now), outcome, in_vain=in_vain)
+        for warning in plan.demand.warnings:
+            log.warning("Workflow %d: %s", workflow.id, warning)
+        return _scheduled(choice, outcome, plan.demand.warnings)
 
     def _retries(self, workflow_id: int) -> list[int]:
         ready = self.ports.store.rows(
@@ -239,9 +244,16 @@ class Actor:
         ).items
         return [job.id for job in ready if job.attempt_id > 1 or job.origin is not None]
 
-    def _count(self, memory: WatchState, outcome: Outcome) -> None:
-        """After failures, the next try waits; each time longer."""
-        if outcome.submitted:
+    def _was_in_vain(self, workflow_id: int, memory: WatchState) -> bool:
+        """Whether no job has ended since nodes were last asked for, and nobody is there now."""
+        if memory.last_scheduled_at is None:
+            return False
+        newest = self.ports.store.rows(Result, _NEWEST, workflow_id=workflow_id).items
+        return not newest or newest[0].completion_time < memory.last_scheduled_at
+
+    def _count(self, memory: WatchState, outcome: Outcome, *, in_vain: bool = False) -> None:
+        """After failures, and if no job has gained by it, the next try waits; each time longer."""
+        if outcome.submitted and not in_vain:
             after = replace(memory, schedule_failures=0, not_before=0.0)
         else:
             failures = memory.schedule_failures + 1
@@ -317,7 +329,9 @@ def _reason(allocation: Allocation) -> str:
 
 def _nothing_to_ask(choice: Schedule, plan: Regeneration, seen: Sighting) -> Choice:
     demand = plan.demand
-    if demand.served or plan.later or demand.armed or choice.only_retries:
+    # What later stages will have is no help to jobs that are ready and have no place.
+    later = not demand.homeless and (plan.later or demand.armed)
+    if choice.only_retries or demand.served or later:
         reason = f"{choice.reason}, and nodes for them are asked for already"
         return Wait(rule="served", reason=reason, numbers=choice.numbers)
     why = "; ".join(demand.warnings) or "no scheduler fits them"
@@ -325,7 +339,7 @@ def _nothing_to_ask(choice: Schedule, plan: Regeneration, seen: Sighting) -> Cho
     return Stop(rule="no_place", reason=f"{left}, and no nodes can be had: {why}", exit_code=STUCK)
 
 
-def _scheduled(choice: Schedule, outcome: Outcome) -> Choice:
+def _scheduled(choice: Schedule, outcome: Outcome, warnings: Sequence[str] = ()) -> Choice:
     submitted = len(outcome.submitted)
     numbers = {
         **choice.numbers,
@@ -334,7 +348,7 @@ def _scheduled(choice: Schedule, outcome: Outcome) -> Choice:
         "open": len(outcome.open),
     }
     if submitted:
-        reason = f"{choice.reason}: {submitted} allocations asked for"
+        reason = "; ".join([f"{choice.reason}: {submitted} allocations asked for", *warnings])
         return replace(choice, reason=reason, numbers=numbers)
     said = [why for _, why in (*outcome.refused, *outcome.open)]
     return replace(

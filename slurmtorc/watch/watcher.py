@@ -26,7 +26,9 @@ from slurmtorc.rules.watching import (
     Stop,
     Wait,
     decide,
+    stuck,
 )
+from slurmtorc.schedule.undersized import why_left
 from slurmtorc.watch.acts import Actor, Manner
 from slurmtorc.watch.asking import Asking
 from slurmtorc.watch.look import Scene, look
@@ -282,6 +284,8 @@ class Watch:
         choice = decide(seen, self.conduct.policy)
         if isinstance(choice, Stop) and choice.rule == "stuck" and self._has_due(seen):
             return Wait(rule="actions", reason="an action is about to ask for nodes")
+        if isinstance(choice, Stop) and choice.rule == "stuck" and seen.backlog.ready:
+            choice = stuck(seen, why_left(self.ports.store, seen.progress.workflow_id))
         if passive and not (isinstance(choice, Stop) and seen.progress.is_complete):
             return self._passive(seen)
         if isinstance(choice, Stop | Recover) and self._agent_thinks(seen.progress.workflow_id):

@@ -25,8 +25,8 @@ resource_requirements:
   - {name: small, num_cpus: 1, memory: 100m, runtime: PT10S}
   - {name: wide, num_cpus: 2, memory: 100m, runtime: PT10S}
 slurm_schedulers:
-  - {name: one, account: sandbox, walltime: "00:02:00", mem: 1g, cpus_per_task: 1}
-  - {name: two, account: sandbox, walltime: "00:02:00", mem: 1g, cpus_per_task: 2}
+  - {name: one, account: sandbox, walltime: "00:05:00", mem: 1g, cpus_per_task: 1}
+  - {name: two, account: sandbox, walltime: "00:05:00", mem: 1g, cpus_per_task: 2}
 jobs:
   - {name: gate_job, command: echo gate >> log, resource_requirements: small}
   - name: work_job
@@ -108,6 +108,35 @@ def test_a_gate_that_runs_again_asks_for_its_allocation_again(gated: Torc, store
     gated("jobs", "reset-status", "1", "--reinit")
     assert store.pending_actions(1) == []
     gated("slurm", "schedule-nodes", "1", "--scheduler-config-id", "1")
+    over(store, allocations=4)
+    assert words(store) == {"gate_job": "completed", "work_job": "completed"}
+    assert sorted(log(gated)) == ["archived", "gate", "work"]
+
+
+# ── torc slurm regenerate ────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("begins", ["reinit", "regenerate"])
+def test_a_later_run_of_a_failed_job_is_asked_one_allocation_for(
+    gated: Torc, store: SqlStore, begins: str
+) -> None:
+    gated("jobs", "reset-status", "2", *(["--reinit"] if begins == "reinit" else []))
+    again = gated("slurm", "regenerate", "1", "--submit")
+    assert ("Run 2 of workflow 1 begins" in again.err) is (begins == "regenerate")
+    over(store, allocations=3)
+    assert words(store) == {"gate_job": "completed", "work_job": "completed"}
+    assert log(gated) == ["work"]
+    assert store.outlook(1).present == frozenset()
+    assert "Nothing is left to run" in gated("slurm", "regenerate", "1", "--submit").out
+
+
+def test_what_an_action_will_ask_for_again_is_left_to_it(gated: Torc, store: SqlStore) -> None:
+    gated("jobs", "reset-status", "1")
+    foreseen = gated("slurm", "regenerate", "1", "--dry-run", "-f", "json").json
+    done = gated("slurm", "regenerate", "1", "--submit", "-f", "json").json
+    for plan in (foreseen, done):
+        assert (plan["pending_jobs"], plan["total_allocations"]) == (2, 1)
+        assert plan["jobs_of_armed_actions"] == 1
     over(store, allocations=4)
     assert words(store) == {"gate_job": "completed", "work_job": "completed"}
     assert sorted(log(gated)) == ["archived", "gate", "work"]

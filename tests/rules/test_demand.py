@@ -295,6 +295,24 @@ def test_other_actions_are_superseded_when_all_that_is_left_is_planned(
     assert bool(found.warnings) is bool(values.get("persistent"))
 
 
+@pytest.mark.parametrize(
+    ("need", "whole", "expected"),
+    [
+        (SMALL, True, ([("four", 0, (1, 2, 3), 1)], (), 1)),
+        (BIG, True, ([("four", 0, (1, 2, 3), 1), ("big_regen_1", 1, (4,), 1)], (1,), 0)),
+        (BIG, False, ([("four", 0, (1, 2, 3), 1), ("big_regen_1", 1, (4,), 1)], (), 0)),
+    ],
+)
+def test_an_action_that_asks_once_jobs_are_over_keeps_what_is_ready_then_or_is_superseded(
+    need: Any, whole: bool, expected: tuple[Any, ...]
+) -> None:
+    after = an_action(1, trigger_type=TriggerType.ON_JOBS_COMPLETE, required_triggers=2)
+    links = Links({4: [1, 2, 3]}, {1: [1, 2]})
+    given = left(4, links=links, actions=[after], schedulers=[FOUR], whole=whole)
+    found = demand(replace(given, needs={**given.needs, 4: need}), SITE, Options())
+    assert (brief(found), found.superseded, found.armed) == expected
+
+
 # ── laws ─────────────────────────────────────────────────────────────────────
 
 
@@ -422,3 +440,29 @@ def test_capacity_is_nodes_times_places_times_rounds() -> None:
     assert shape is not None
     assert shape.capacity(SMALL) == 2 * 8 * math.floor((3600 - 120) / 600)
     assert shape.capacity(BIG) == 0
+
+
+# ── workers that were too small ──────────────────────────────────────────────
+
+THIN = replace(FOUR, mem=None, name="thin")
+POOR = replace(a_node(1, num_cpus=4, memory_bytes=100 << 20), scheduler_config_id=11)
+
+
+def test_a_scheduler_whose_worker_was_too_small_is_not_asked_again_and_that_is_said() -> None:
+    found = demand(left(1, schedulers=[THIN], workers={11: POOR}), SITE, Options())
+    assert brief(found) == [("small_regen_1", 0, (1,), 1)]
+    (warning,) = found.warnings
+    assert "the last worker of scheduler 'thin' (n1: 4 CPUs, 100 MiB) was too small" in warning
+    assert "1 GiB of memory of 100 MiB" in warning
+    assert "'thin' says nothing of mem, so Slurm gave its default" in warning
+    assert found.homeless == 0
+
+
+def test_what_was_asked_for_in_vain_is_not_asked_for_again() -> None:
+    made = demand(left(1, schedulers=[THIN], workers={11: POOR}), SITE, Options()).requests[0]
+    second = replace(made.scheduler, id=14)
+    poor = {11: POOR, 14: replace(POOR, scheduler_config_id=14)}
+    found = demand(left(2, schedulers=[THIN, second], workers=poor), SITE, Options())
+    assert (brief(found), found.homeless) == ([], 2)
+    (warning,) = found.warnings
+    assert "'small_regen_1' asks for all that they need, and its worker got less" in warning

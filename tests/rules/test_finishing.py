@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from factories import a_need, a_node, an_allocation
+from factories import a_need, a_node, a_scheduler, an_allocation
 
 from slurmtorc.model import (
     Capacity,
@@ -23,6 +23,7 @@ from slurmtorc.model import (
 from slurmtorc.rules.finishing import Facts, Group, explain, headline
 from slurmtorc.rules.offers import Asked, Planned, Scene, Worker
 from slurmtorc.rules.reasons import Named
+from slurmtorc.rules.undersized import Former
 
 if TYPE_CHECKING:
     from slurmtorc.rules.reasons import Reason
@@ -86,6 +87,33 @@ def test_ready_jobs_that_fit_nothing_are_in_the_way_with_the_command_that_mends_
     assert "64 CPUs of 4" in told.text
     assert "torc slurm regenerate 7 --submit" in told.remedy
     assert "What is ready" not in page(known)
+
+
+POOR = a_node(7, id=5, num_cpus=1, memory_bytes=100 << 20, scheduler_config_id=2, is_active=False)
+BEHIND = Planned(
+    action_id=9, trigger="on_jobs_ready", pending=False, scheduler="thin", offer=OFFER,
+    job_ids=frozenset({2, 3}), after=frozenset({1}),
+)  # fmt: skip
+
+
+def test_workers_that_were_too_small_are_told_with_the_keys_to_write() -> None:
+    group = Group(need=NEED, count=1, names=["prepare"], some=[1])
+    former = Former(node=POOR, scheduler=a_scheduler("thin", id=2, mem="100M"))
+    known = facts({S.READY: 1}, ready=[group], scene={"former": [former], "planned": [BEHIND]})
+    told = reason(known, "nobody")
+    assert "the last worker of scheduler 'thin' (n1: 1 CPU, 100 MiB) was too small" in told.text
+    assert "2 CPUs of 1; 'thin' says nothing of cpus_per_task" in told.text
+    assert "action 9 (on_jobs_ready) is no help" in told.text
+    assert told.remedy.startswith("write cpus_per_task: 2 in scheduler 'thin' for the next time")
+    enough = replace(former, node=replace(POOR, num_cpus=2))
+    known = facts({S.READY: 1}, ready=[group], scene={"former": [former, enough]})
+    assert "too small" not in reason(known, "nobody").text, "such a worker was there, and may come"
+
+
+def test_an_action_that_waits_for_others_may_bring_the_nodes() -> None:
+    group = Group(need=NEED, count=1, names=["x"], some=[4])
+    known = facts({S.READY: 1}, ready=[group], scene={"planned": [BEHIND]})
+    assert [one.rule for one in page(known)["What is ready"]] == ["action_waits"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +214,10 @@ def test_the_watch_and_its_decisions_with_their_numbers() -> None:
     )  # fmt: skip
     known = facts({S.READY: 1}, watch=watch, decisions=[decided])
     assert "login1 by process 9" in reason(known, "watched").text
-    assert "after 2 failed submissions the next one is tried in 1:00" in reason(known, "pause").text
+    assert (
+        "2 times in a row nothing came of asking for nodes; the next try is in 1:00"
+        in reason(known, "pause").text
+    )
     assert reason(known, "decision").text == (
         "30 s ago: wait, because allocations are live (waiting 2, ready 1.5)"
     )

@@ -62,6 +62,16 @@ CASES = [
     (facts(DONE, runs=[a_run(), a_run(3, reason="broke")]), "failed", "broke"),
     (facts(DONE, runs=[a_run(None, reason="lost: x")]), "lost", "lost: x"),
     (facts(DONE, runs=[a_run(None, end_time=None)]), "running", "on n1"),
+    (
+        facts(DONE, runs=[a_run(None, end_time=None, compute_node_id=4)], silent={4: 0.0}),
+        "running",
+        "on n1, but its worker has given no sign of life since 1970-01-01",
+    ),
+    (
+        facts(DONE, runs=[a_run(None, end_time=None, compute_node_id=4)], silent={5: 0.0}),
+        "running",
+        "on n1",
+    ),
 ]
 
 

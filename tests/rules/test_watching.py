@@ -119,7 +119,7 @@ def test_after_failures_the_next_try_waits() -> None:
     paused = {"schedule_failures": 3, "not_before": 11_100.0}
     choice = decide(a_sighting(WORK, memory=paused), AUTO)
     assert isinstance(choice, Wait)
-    assert "asking failed 3 times: next try in 100 s" in choice.reason
+    assert "3 times in a row nothing came of asking: next try in 100 s" in choice.reason
     over = {"schedule_failures": 3, "not_before": 11_000.0}
     assert isinstance(decide(a_sighting(WORK, memory=over), AUTO), Schedule)
 

@@ -8,7 +8,12 @@ import pytest
 from factories import a_draft, a_job, a_scheduler
 
 from slurmtorc.clock import ManualClock
-from slurmtorc.errors import SlurmUnavailable, SubmissionInDoubt, SubmissionRefused
+from slurmtorc.errors import (
+    SlurmUnavailable,
+    SubmissionBarred,
+    SubmissionInDoubt,
+    SubmissionRefused,
+)
 from slurmtorc.model import (
     ActionType,
     Allocation,
@@ -93,6 +98,22 @@ class Stage:
     @property
     def allocations(self) -> list[Allocation]:
         return self.store.rows(Allocation, workflow_id=self.id).items
+
+
+def test_what_a_node_may_not_submit_is_left_to_others() -> None:
+    s = Stage()
+    login, s.submitter = s.submitter, Submitter(s.store, s.slurm, s.clock, s.render, on_node=True)
+    s.slurm.fate = [SubmissionBarred("Access/permission denied")] * 2
+    outcome = s.act()
+    assert [why for _, why in outcome.open] == [
+        "Access/permission denied; left to the watch, or torc submit"
+    ]
+    assert s.submitter.is_barred
+    assert s.allocations[0].status is AllocationStatus.INTENDED
+    s.submitter = login
+    s.clock.sleep(login.abandoned_after_s + 1)
+    assert len(s.settle().refused) == 1, "on a login node it is a refusal as any other"
+    assert s.allocations[0].status is AllocationStatus.COMPLETE
 
 
 def test_an_action_is_executed_once() -> None:

@@ -343,6 +343,19 @@ def test_recorded_partitions_are_read(version: str) -> None:
     assert parse.cluster_name(text_of(version, "config.txt")) == "mini"
 
 
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ("DefMemPerCPU            = 100\n", {"memory_per_cpu": 100 << 20}),
+        ("DefMemPerNode           = 2048\n", {"memory_per_node": 2048 << 20}),
+        ("DefMemPerNode           = UNLIMITED\n", {}),
+        ("MaxMemPerCPU = 5\n", {}),
+    ],
+)
+def test_what_is_given_without_a_word_of_memory(text: str, given: dict[str, int]) -> None:
+    assert parse.default_memory(f"DbdAddr = x\n{text}EnforcePartLimits = NO\n") == given
+
+
 def test_the_smallest_node_stands_for_its_partition() -> None:
     text = (
         "batch*|up|2-00:00:00|10|64|256000|(null)\n"

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from recordings import VERSIONS, Call, calls
 
-from slurmtorc.errors import SlurmError, SlurmUnavailable, SubmissionInDoubt, SubmissionRefused
+from slurmtorc.errors import (
+    SlurmError,
+    SlurmUnavailable,
+    SubmissionBarred,
+    SubmissionInDoubt,
+    SubmissionRefused,
+)
 from slurmtorc.slurm.refusals import (
     Answer,
     never_arrived,
@@ -206,6 +212,11 @@ def test_what_surely_was_not_taken_may_be_sent_later(text: str) -> None:
     error = submission_error(Answer("sbatch", 1, "", FAILED + text))
     assert isinstance(error, SlurmUnavailable)
     assert str(error).startswith("not submitted: ")
+
+
+def test_a_machine_that_may_not_submit_is_told_from_other_refusals() -> None:
+    for words, kind in (("Access/permission denied", SubmissionBarred), ("x", SubmissionRefused)):
+        assert type(submission_error(Answer("sbatch", 1, "", FAILED + words))) is kind
 
 
 def test_the_sites_own_words_are_a_refusal() -> None:

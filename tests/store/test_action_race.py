@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 from factories import a_draft, a_node
@@ -71,3 +72,26 @@ def test_a_persistent_action_is_taken_by_each_of_them_once(
     assert [len(mine) for mine in race(stores, workflow_id)] == [2] * WORKERS
     runs = stores[0].rows(ActionRun, ALL, workflow_id=workflow_id).items
     assert len({(run.action_id, run.compute_node_id) for run in runs}) == len(runs) == 2 * WORKERS
+
+
+def test_of_takers_without_a_worker_one_gets_a_persistent_action(
+    shared_store: Callable[[], SqlStore],
+) -> None:
+    stores = [shared_store() for _ in range(2)]
+    workflow_id = a_workflow(stores[0], rounds := 50, persistent=True)
+    due = [action.id for action in stores[0].pending_actions(workflow_id)]
+    together = Barrier(len(stores), timeout=60)
+
+    def take(store: SqlStore) -> list[int]:
+        taken = []
+        for action_id in due:
+            together.wait()
+            if store.claim_action(action_id, ActionRun(action_id=action_id)) is not None:
+                taken.append(action_id)
+        return taken
+
+    with ThreadPoolExecutor(len(stores)) as pool:
+        taken = Counter(action for mine in pool.map(take, stores) for action in mine)
+    assert taken == Counter(due)
+    assert stores[0].rows(ActionRun, ALL, workflow_id=workflow_id).total_count == rounds
+    assert stores[0].pending_actions(workflow_id) == []

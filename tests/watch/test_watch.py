@@ -435,6 +435,82 @@ def test_after_refusals_the_pauses_grow(stage: Stage) -> None:
     assert memory.schedule_failures == tries
 
 
+def came_and_went(stage: Stage, **size: int) -> None:
+    """The newest allocation began, and its worker found nothing that it could run."""
+    allocation = stage.store.rows(Allocation).items[-1]
+    number = allocation.scheduler_id or 7
+    node = a_node(
+        stage.id, allocation_id=allocation.id, slurm_job_id=number,
+        scheduler_config_id=allocation.scheduler_config_id, **size,
+    )  # fmt: skip
+    stage.store.retire(stage.store.register(node).id)
+    stage.slurm.says(number, None, books=SlurmState.COMPLETED)
+
+
+THIN = {"num_cpus": 1, "memory_bytes": 100 << 20}
+
+
+def test_a_watch_that_stops_says_what_the_last_worker_lacked(stage: Stage) -> None:
+    stage.begin(of_one_thin_scheduler())
+    (intent,) = stage.store.intend([an_allocation(stage.id, "t7", scheduler_config_id=1)])
+    stage.store.submitted(intent.id, 7)
+    stage.slurm.names[7] = f"wf{stage.id}_t7"
+    came_and_went(stage, **THIN)
+    watch = stage.watch()
+    stage.round(watch, 3)
+    stop = watch.ended[stage.id]
+    assert (stop.exit_code, stop.rule) == (3, "stuck")
+    assert "scheduler 'thin' (n1: 1 CPU, 100 MiB) was too small for 'a'" in stop.reason
+    assert "write mem: 1280M in scheduler 'thin'" in stop.reason
+
+
+def of_one_thin_scheduler() -> Draft:
+    """Two stages for a scheduler that says nothing of memory; the second has an action."""
+    later = DraftAction(
+        trigger_type=TriggerType.ON_JOBS_READY,
+        action_type=ActionType.SCHEDULE_NODES,
+        scheduler=0,
+        jobs=(1,),
+    )
+    return a_draft(
+        a_job("a", requirement=0), a_job("b", 0, requirement=0),
+        requirements=[a_need(memory="1g")],
+        schedulers=[a_scheduler("thin", walltime="01:00:00")],
+        actions=[later],
+    )  # fmt: skip
+
+
+def test_what_was_too_small_is_asked_for_once_more_in_another_size_and_no_more(
+    stage: Stage,
+) -> None:
+    stage.begin(of_one_thin_scheduler())
+    watch = stage.watch(policy=AUTO)
+    watch.tick()
+    came_and_went(stage, **THIN)
+    said = stage.round(watch).choice
+    assert said.rule == "no_allocation"
+    assert "the last worker of scheduler 'thin'" in said.reason
+    assert stage.slurm.calls.count("submit") == 2
+    came_and_went(stage, **THIN)
+    stage.round(watch, 70)
+    assert stage.slurm.calls.count("submit") == 2
+    stop = watch.ended[stage.id]
+    assert (stop.exit_code, stop.rule) == (3, "no_place")
+    assert "the same is not asked for again" in stop.reason
+
+
+def test_what_is_asked_for_in_vain_is_asked_for_ever_more_rarely(stage: Stage) -> None:
+    stage.begin()
+    watch = stage.watch(policy=AUTO)
+    watch.tick()
+    for _ in range(60):
+        if stage.store.rows(Allocation).items[-1].status is AllocationStatus.PENDING:
+            came_and_went(stage)
+        stage.round(watch)
+    assert 4 <= stage.slurm.calls.count("submit") <= 8
+    assert "in a row nothing came of asking" in stage.views[-1].choice.reason
+
+
 def test_jobs_that_fit_nowhere_stop_the_watch_with_the_reason(stage: Stage) -> None:
     draft = a_draft(
         a_job("big", requirement=0), requirements=[a_need(num_cpus=64)],
