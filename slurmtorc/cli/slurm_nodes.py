@@ -95,10 +95,7 @@ def regenerate(
         single_allocation=single_allocation,
     )
     store, port = state.store, slurm(state.settings)
-    begins = submit and not dry_run
-    if begins:
-        begun(store, workflow_id)
-    again = () if begins else _of_next_run(store, workflow_id)
+    again = _of_next_run(store, workflow_id, begins=submit and not dry_run)
     left = remaining(
         store,
         workflow_id,
@@ -137,11 +134,14 @@ def _were_reset(store: Store, workflow_id: int) -> bool:
     return JobStatus.UNINITIALIZED in store.outlook(workflow_id).present
 
 
-def _of_next_run(store: Store, workflow_id: int) -> Collection[int]:
-    """The jobs that a later run would begin with; none if jobs wait for none."""
+def _of_next_run(store: Store, workflow_id: int, *, begins: bool) -> Collection[int]:
+    """The jobs that a later run would begin with; none if that run is begun here, or not needed."""
     from slurmtorc.model import Workflow
     from slurmtorc.schedule.reinit import plan_reinit
 
+    if begins:
+        begun(store, workflow_id)
+        return ()
     later = store.get(Workflow, workflow_id).run_id > 0 and _were_reset(store, workflow_id)
     return list(plan_reinit(store, workflow_id).reasons) if later else ()
 
