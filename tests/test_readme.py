@@ -129,6 +129,7 @@ def test_the_examples_run_here(name: str, tmp_path: Path) -> None:
 def test_a_list_of_commands_is_a_workflow_too(tmp_path: Path) -> None:
     lists = sorted((ROOT / "examples").glob("*.txt"))
     assert all(path.read_text().startswith("# ") for path in lists)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for path in lists:
         done = torc(tmp_path, "exec", "-C", str(path))
         assert done.returncode == 0, done.stdout + done.stderr

@@ -51,7 +51,7 @@ jobs:
   - name: first_{i}
     command: sleep 1
     parameters: {i: "1:8"}
-  - {name: after, command: "true", depends_on_regexes: [first_]}
+  - {name: after, command: sleep 3, depends_on_regexes: [first_]}
 """
 
 

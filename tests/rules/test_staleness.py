@@ -52,7 +52,7 @@ class Drawn:
 
 @st.composite
 def workflows(draw: st.DrawFn, statuses: Any = None) -> Drawn:
-    statuses = statuses or st.sampled_from(list(JobStatus))
+    statuses = st.sampled_from(list(JobStatus)) if statuses is None else statuses
     count = draw(st.integers(1, 9))
     jobs = {n: Standing(f"j{n}", draw(statuses), draw(st.booleans())) for n in range(1, count + 1)}
     waits_for: dict[int, list[int]] = {}

@@ -62,6 +62,7 @@ def half_way(store: SqlStore) -> tuple[int, int]:
     """A workflow with jobs that are over, and others that wait for them and behind a barrier."""
     jobs = ("a", "b", a_job("c", 0), a_job("d", 2), a_job("e", after=(0,)))
     workflow_id, node_id = begin(store, a_draft(*jobs, barriers=[(2, 3)]))
+    store.heartbeat(node_id, 2e9)
     run_all(store, node_id)
     return workflow_id, node_id
 

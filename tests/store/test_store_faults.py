@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent.parent
 ROUNDS = int(os.environ.get("TORC_TEST_ROUNDS", "2"))
 KILLED = 32 if "TORC_TEST_ROUNDS" in os.environ else 12
-"""By hand: TORC_TEST_ROUNDS=100 pytest tests/store/test_faults.py -k killed"""
+"""By hand: TORC_TEST_ROUNDS=100 pytest tests/store/test_store_faults.py -k killed"""
 
 COUNTED_WRONG = """
 SELECT id FROM job WHERE status = 1 AND blockers <>
