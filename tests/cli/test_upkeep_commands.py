@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,6 +84,18 @@ def test_packed_logs_are_read_as_if_they_were_files(ran: Torc) -> None:
     assert ran("slurm", "parse-logs", "1", "-f", "json").json["errors"] > 0
     assert ran("logs", "unbundle", "1", "--remove").out == "Unpacked 5 files\n"
     assert ran("logs", "analyze", "1", "-f", "json").json == before
+
+
+def test_logs_that_another_store_writes_into_the_same_folder_stay(ran: Torc) -> None:
+    live = ran.folder / "torc_output/job_stdio/job_wf1_j9_r1_a1.o"
+    live.write_text("of a job that runs by another store\n")
+    later = time.time() + 3600
+    os.utime(live, (later, later))
+    done = ran("logs", "bundle", "1", "--remove")
+    assert "removed 5" in done.out
+    assert done.err.count("1 files in") == 1
+    assert "written after workflow 1 had ended" in done.err
+    assert live.exists()
 
 
 def test_the_logs_of_what_still_runs_are_not_packed(torc: Torc) -> None:
