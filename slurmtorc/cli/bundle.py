@@ -154,8 +154,9 @@ def unbundle(state: State, workflow_id: int, run_id: tuple[int, ...], remove: bo
     for folder in _folders(state.store, workflow_id):
         with alone_in(folder):
             for run in run_id or (None,):
-                for path in bundles_in(folder, workflow_id, run):
-                    count, differ = unpack(folder, path, remove=remove)
+                newer: set[str] = set()
+                for path in reversed(bundles_in(folder, workflow_id, run)):
+                    count, differ = unpack(folder, path, remove=remove, newer=newer)
                     back += count
                     others += [str(folder / name) for name in differ]
     if state.as_json:
