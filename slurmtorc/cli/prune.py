@@ -76,10 +76,7 @@ def prune(
     with kept_store(state) as kept:
         found = kept.prunable(criteria)
         interrupted = kept.half_pruned()
-        going: dict[int, Candidate | None] = dict.fromkeys(interrupted)
-        for one in found:
-            if one.in_use is None:
-                going.setdefault(one.workflow_id, one)
+        going = _going(found, interrupted)
         if not state.as_json:
             _show(found, interrupted)
         ask = not (dry_run or no_prompts or state.as_json)
@@ -144,6 +141,12 @@ def _row(one: Candidate) -> tuple[object, ...]:
         display_memory(one.bytes),
         one.in_use,
     )
+
+
+def _going(found: Sequence[Candidate], interrupted: Sequence[int]) -> dict[int, Candidate | None]:
+    """What is to be deleted, each as it was listed; what was interrupted goes on as it is."""
+    free = [one for one in found if one.in_use is None and one.workflow_id not in interrupted]
+    return {**dict.fromkeys(interrupted), **{one.workflow_id: one for one in free}}
 
 
 def _gone(kept: Upkeep, going: Mapping[int, Candidate | None]) -> tuple[list[int], dict[int, str]]:
