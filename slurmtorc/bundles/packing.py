@@ -145,16 +145,23 @@ def _remove(folder: Path, path: Path, names: Sequence[str] | set[str], done: Pac
 # ── unpacking ────────────────────────────────────────────────────────────────
 
 
-def unpack(folder: Path, path: Path, *, remove: bool) -> tuple[int, list[str]]:
+def unpack(
+    folder: Path, path: Path, *, remove: bool, newer: set[str] | None = None
+) -> tuple[int, list[str]]:
     """Put the logs of a bundle back; how many, and which are there with something else in them.
 
-    With `remove` the bundle goes, once all its logs are files again.
+    With `remove` the bundle goes, once all its logs are files again. `newer`: the names that
+    newer parts held, which are left to them; this bundle's are added.
     """
     bundle, back, others = Bundle(path), 0, []
+    newer = set() if newer is None else newer
     for member in bundle.members.values():
         target = folder / member.name
         if ".." in target.parts or folder not in target.parents:
             raise Conflict(f"{path} names {member.name}, which lies outside of {folder}")
+        if member.name in newer:
+            continue
+        newer.add(member.name)
         if not target.exists():
             _put_back(bundle, member, target)
             back += 1

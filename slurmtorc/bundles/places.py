@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from slurmtorc.bundles.form import Bundle
 from slurmtorc.worker.paths import STDIO_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FOLDER = "log_bundles"
 WHOLE_WORKFLOW = 0
@@ -46,6 +47,26 @@ def logs_in(folder: Path, workflow_id: int, others: Iterable[Path] = ()) -> dict
             for name, run in _logs_of(place, workflow_id):
                 found.setdefault(run, []).append(str((place / name).relative_to(folder)))
     return {run: sorted(names) for run, names in sorted(found.items())}
+
+
+def set_apart(
+    folder: Path, found: Mapping[int, Sequence[str]], ended: float
+) -> tuple[dict[int, list[str]], int]:
+    """The logs that were not written to after `ended`, and how many were.
+
+    Those are another workflow's of the same number, of another store that has the same folder.
+    """
+    old = {
+        run: [one for one in some if _mtime(folder / one) <= ended] for run, some in found.items()
+    }
+    return old, sum(len(some) - len(old[run]) for run, some in found.items())
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # its job has gone, and took it along
+        return math.inf
 
 
 def _logs_of(place: Path, workflow_id: int) -> Iterator[tuple[str, int]]:

@@ -7,6 +7,7 @@ the tree of a file first. What must never happen: a way to run jobs besides that
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from slurmtorc.model import Draft
     from slurmtorc.spec import Source
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
+"""A number that is written as numbers are: 007 is a name."""
 
 SOURCE = "torc exec"
 """What errors call the command line."""
@@ -142,7 +146,7 @@ def _in_file(name: str | None) -> list[str]:
     """The commands in a file, or on standard input."""
     if name is None:
         return []
-    lines = (line.strip() for line in _text(name).splitlines())
+    lines = (line.strip() for line in _text(name).split("\n"))
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -184,8 +188,8 @@ def _param(text: str) -> tuple[str, Sequence[Any]]:
 
 def _entries(value: str) -> list[str | int]:
     """The values in a file: whole numbers, and everything else as text."""
-    lines = (line.strip() for line in _text(value.removeprefix("@")).splitlines())
-    return [int(line) if line.lstrip("-").isdecimal() else line for line in lines if line]
+    lines = (line.strip() for line in _text(value.removeprefix("@")).split("\n"))
+    return [int(line) if _WHOLE.fullmatch(line) else line for line in lines if line]
 
 
 def _require_used(params: Mapping[str, Any], commands: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,18 @@ def bundle(state: State, workflow_id: int, run_id: tuple[int, ...], remove: bool
     Example: torc logs bundle 7 --remove
     """
     from slurmtorc.bundles.packing import alone_in, pack
-    from slurmtorc.bundles.places import logs_in
+    from slurmtorc.bundles.places import logs_in, set_apart
+    from slurmtorc.worker.worker import LEASE_S
 
     _refuse_unfinished(state.store, workflow_id, run_id)
+    ended = _last_sign(state.store, workflow_id) + LEASE_S
     done = []
     for folder in _folders(state.store, workflow_id):
         with alone_in(folder):
-            found = logs_in(folder, workflow_id, _action_logs(state.store, workflow_id))
+            logs = logs_in(folder, workflow_id, _action_logs(state.store, workflow_id))
+            found, younger = set_apart(folder, logs, ended)
+            if younger:
+                _warn_of_younger(folder, workflow_id, younger)
             for run, names in found.items():
                 if not run_id or run in run_id:
                     done.append(pack(folder, workflow_id, run, names, remove=remove))
@@ -77,6 +83,23 @@ def _use(store: Store, workflow_id: int) -> str | None:
         return "allocations in Slurm"
     watch = store.watch_state(workflow_id)
     return "a live watch" if watch and watch.holder and watch.lease_until > now else None
+
+
+def _last_sign(store: Store, workflow_id: int) -> float:
+    """When anything was last heard of the workflow: by its events, and by its workers."""
+    from slurmtorc.cli.reading import every
+    from slurmtorc.model import ComputeNode, Event
+    from slurmtorc.ports import Page
+
+    newest = Page(limit=1, reverse_sort=True)
+    told = [one.timestamp for one in store.rows(Event, newest, workflow_id=workflow_id).items]
+    beats = [one.heartbeat for one in every(store, ComputeNode, workflow_id=workflow_id)]
+    return max([*told, *beats], default=math.inf)
+
+
+def _warn_of_younger(folder: Path, workflow_id: int, count: int) -> None:
+    what = f"{count} files in {folder} were written after workflow {workflow_id} had ended"
+    note(f"torc: warning: {what}, perhaps by another store's; they are left alone")
 
 
 def _folders(store: Store, workflow_id: int) -> Iterator[Path]:
@@ -131,8 +154,9 @@ def unbundle(state: State, workflow_id: int, run_id: tuple[int, ...], remove: bo
     for folder in _folders(state.store, workflow_id):
         with alone_in(folder):
             for run in run_id or (None,):
-                for path in bundles_in(folder, workflow_id, run):
-                    count, differ = unpack(folder, path, remove=remove)
+                newer: set[str] = set()
+                for path in reversed(bundles_in(folder, workflow_id, run)):
+                    count, differ = unpack(folder, path, remove=remove, newer=newer)
                     back += count
                     others += [str(folder / name) for name in differ]
     if state.as_json:

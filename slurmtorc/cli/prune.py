@@ -13,7 +13,7 @@ from slurmtorc.cli.render import emit_json, emit_table, note, plain
 from slurmtorc.errors import Conflict, TorcError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from slurmtorc.ports import Candidate, Criteria, Upkeep
 
@@ -75,17 +75,17 @@ def prune(
     )
     with kept_store(state) as kept:
         found = kept.prunable(criteria)
-        going = [one for one in found if one.in_use is None]
+        interrupted = kept.half_pruned()
+        going = _going(found, interrupted)
         if not state.as_json:
-            _show(found, kept.half_pruned())
+            _show(found, interrupted)
         ask = not (dry_run or no_prompts or state.as_json)
         if ask and going and not click.confirm(f"Delete {len(going)} workflows?", err=True):
             return 0
         gone, kept_back = ([], {}) if dry_run else _gone(kept, going)
     if state.as_json:
-        emit_json(
-            {"dry_run": dry_run, "workflows": plain(found), "deleted": gone, "errors": kept_back}
-        )
+        told = {"workflows": plain(found), "interrupted": interrupted, "deleted": gone}
+        emit_json({"dry_run": dry_run, **told, "errors": kept_back})
     elif not dry_run:
         click.echo(f"Deleted {len(gone)} workflows")
     for message in kept_back.values():
@@ -143,12 +143,18 @@ def _row(one: Candidate) -> tuple[object, ...]:
     )
 
 
-def _gone(kept: Upkeep, going: Sequence[Candidate]) -> tuple[list[int], dict[int, str]]:
+def _going(found: Sequence[Candidate], interrupted: Sequence[int]) -> dict[int, Candidate | None]:
+    """What is to be deleted, each as it was listed; what was interrupted goes on as it is."""
+    free = [one for one in found if one.in_use is None and one.workflow_id not in interrupted]
+    return {**dict.fromkeys(interrupted), **{one.workflow_id: one for one in free}}
+
+
+def _gone(kept: Upkeep, going: Mapping[int, Candidate | None]) -> tuple[list[int], dict[int, str]]:
     """The workflows that were deleted, and why others were not."""
     gone, kept_back = [], {}
-    for workflow_id in dict.fromkeys([*kept.half_pruned(), *(one.workflow_id for one in going)]):
+    for workflow_id, listed in going.items():
         try:
-            kept.prune(workflow_id)
+            kept.prune(workflow_id, listed)
             gone.append(workflow_id)
         except Conflict as error:  # somebody has begun to work in it
             kept_back[workflow_id] = str(error)

@@ -145,8 +145,11 @@ class Upkeep(Protocol):
     def prunable(self, criteria: Criteria) -> list[Candidate]:
         """Workflows that may go, oldest first, and those that would if they were not in use."""
 
-    def prune(self, workflow_id: int) -> None:
-        """Delete a workflow in small steps; one that was interrupted goes on. Raises Conflict."""
+    def prune(self, workflow_id: int, listed: Candidate | None = None) -> None:
+        """Delete a workflow in small steps; one that was interrupted goes on.
+
+        Raises Conflict for one in use, and for one that has changed since it was `listed`.
+        """
 
     def half_pruned(self) -> list[int]:
         """Workflows whose deletion was interrupted."""

@@ -118,6 +118,8 @@ def _moment(epoch: float) -> str:
 
 # ── the environment of a call ────────────────────────────────────────────────
 
+LAUNCHER_MARK = "TORC_LAUNCHER"
+"""By this a job is known as one of a worker's, and ends with it. What it submits does not."""
 _OPTIONS = ("SQUEUE_", "SACCT_", "SINFO_", "SBATCH_", "SCANCEL_", "SCONTROL_", "SALLOC_", "SRUN_")
 _CONFIGURATION = frozenset({
     "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_CLUSTER_NAME", "SLURM_JWT",
@@ -145,7 +147,7 @@ def submit_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _left_behind(name: str, *, inside: bool) -> bool:
-    if name.startswith(_OPTIONS) or name == "SLURM_TIME_FORMAT":
+    if name.startswith(_OPTIONS) or name in {"SLURM_TIME_FORMAT", LAUNCHER_MARK}:
         return True
     of_the_job = name.startswith(("SLURM_", "SLURMD_", "PMI_", "PMIX_")) or name in _DEVICES
     return inside and of_the_job and name not in _CONFIGURATION

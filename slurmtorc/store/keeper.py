@@ -157,10 +157,10 @@ class Keeper(SqlStore):
         self._refuse_other_schemas()
         return self._ask(lambda c: noting.subjects(c, pruning.MARK))
 
-    def prune(self, workflow_id: int) -> None:
+    def prune(self, workflow_id: int, listed: Candidate | None = None) -> None:
         """Delete a workflow in small steps."""
         now = self.clock.now()
-        if not self._change(lambda c: pruning.begin(c, workflow_id, now)):
+        if not self._change(lambda c: pruning.begin(c, workflow_id, now, listed)):
             return
         while self._change(lambda c: pruning.step(c, workflow_id)):
             pass

@@ -127,7 +127,7 @@ class Postgres:
     def translated(self, error: BaseException) -> StoreError:
         """By SQLSTATE, or by the lost connection."""
         message = " ".join(str(error).split())
-        state = getattr(error, "sqlstate", None) or _state_of_refusal(message)
+        state = getattr(error, "sqlstate", None) or _state_of_refusal(error, message)
         for prefix, kind, remedy in _POSTGRES_ERRORS:
             if state.startswith(prefix):
                 return kind(f"{self.shown_url}: {message}; {remedy}")
@@ -153,12 +153,20 @@ def _share_conditions() -> None:
             index.dialect_options["postgresql"]["where"] = condition
 
 
-def _state_of_refusal(message: str) -> str:
-    """The SQLSTATE of a connection that was never made: the driver only passes on the text."""
+def _state_of_refusal(error: BaseException, message: str) -> str:
+    """The SQLSTATE of a connection that was never made: the driver only passes on the text.
+
+    Empty for what the driver itself finds fault with: to try that again would end the same way.
+    """
+    if not {kind.__name__ for kind in type(error).__mro__} & _OF_CONNECTIONS:
+        return ""
     if re.search("authentication|password|role .* does not exist", message):
         return "28000"
     return "3D000" if re.search("database .* does not exist", message) else "08001"
 
+
+_OF_CONNECTIONS = {"OperationalError", "InterfaceError"}
+"""The driver's errors of a connection, by name: the driver is only there where it is used."""
 
 _POSTGRES_ERRORS: tuple[tuple[str, type[StoreError], str], ...] = (
     ("28", StoreRefused, "check the user and password in --url, or ~/.pgpass"),
@@ -169,6 +177,9 @@ _POSTGRES_ERRORS: tuple[tuple[str, type[StoreError], str], ...] = (
     ("40", StoreBusy, "two writers met; try again"),
     ("55P03", StoreBusy, "another process holds a lock; try again"),
     ("57P", StoreUnavailable, "the server is restarting; try again"),
+    ("57", StoreUnavailable, "the server ended the statement before it was done; try again"),
+    ("25P03", StoreUnavailable, "the server ended a transaction that was idle; try again"),
+    ("58", StoreUnavailable, "the server has trouble with its disk or system; try again"),
     ("08", StoreUnavailable, "check that the server runs at that host and port"),
     ("53", StoreUnavailable, "the server is short of a resource; try again"),
 )

@@ -16,7 +16,7 @@ from slurmtorc.model import OPEN, UNSUCCESSFUL
 from slurmtorc.ports import Candidate
 from slurmtorc.store import noting, workflows
 from slurmtorc.store import schema as t
-from slurmtorc.store.soundness import listed
+from slurmtorc.store.soundness import listed as written
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Delete, RowMapping, Table
@@ -36,9 +36,9 @@ CASE WHEN w.is_archived THEN 'archived'
      WHEN w.is_canceled THEN 'canceled'
      WHEN w.run_id = 0 THEN 'unstarted'
      WHEN EXISTS (SELECT 1 FROM job WHERE job.workflow_id = w.id
-                  AND job.status IN ({listed(OPEN)})) THEN 'unfinished'
+                  AND job.status IN ({written(OPEN)})) THEN 'unfinished'
      WHEN EXISTS (SELECT 1 FROM job WHERE job.workflow_id = w.id
-                  AND job.status IN ({listed(UNSUCCESSFUL)})) THEN 'failed'
+                  AND job.status IN ({written(UNSUCCESSFUL)})) THEN 'failed'
      ELSE 'completed' END
 """  # noqa: S608  numbers of ours
 _LAST_EVENT = """
@@ -53,14 +53,16 @@ _USED = """
 (SELECT count(*) FROM watch h
    WHERE h.workflow_id = w.id AND h.holder <> '' AND h.lease_until > :now) AS watches
 """
-_SEEN = text(f"""
+_QUERY = f"""
 SELECT w.id, w.name, w."user", {_STATUS} AS status, w.timestamp AS made,
   {_LAST_EVENT} AS told, {_LAST_BEAT} AS beat, {_USED},
   (SELECT count(*) FROM job j WHERE j.workflow_id = w.id) AS jobs,
   (SELECT count(*) FROM result r WHERE r.workflow_id = w.id) AS results,
   (SELECT count(*) FROM event e WHERE e.workflow_id = w.id) AS events
-FROM workflow w ORDER BY w.id
-""")  # noqa: S608  texts from above
+FROM workflow w
+"""  # noqa: S608  texts from above
+_SEEN = text(f"{_QUERY} ORDER BY w.id")
+_ONE = text(f"{_QUERY} WHERE w.id = :workflow")
 
 
 # ── which ────────────────────────────────────────────────────────────────────
@@ -119,8 +121,13 @@ def _goes(one: Candidate, criteria: Criteria) -> bool:
 _IN_USE = text(f"SELECT {_USED} FROM workflow w WHERE w.id = :workflow")  # noqa: S608
 
 
-def begin(connection: Connection, workflow_id: int, now: float) -> bool:
-    """Let nothing run in it any more; False if there is no such workflow, so nothing to do."""
+def begin(
+    connection: Connection, workflow_id: int, now: float, listed: Candidate | None = None
+) -> bool:
+    """Let nothing run in it any more; False if there is no such workflow, so nothing to do.
+
+    Raises Conflict if it is in use, or no more what it was when it was `listed`.
+    """
     begun = workflow_id in noting.subjects(connection, MARK)
     if begun and not connection.execute(_EXISTS, {"workflow": workflow_id}).first():
         noting.forget(connection, MARK, workflow_id)
@@ -130,6 +137,10 @@ def begin(connection: Connection, workflow_id: int, now: float) -> bool:
     use = _use(connection.execute(_IN_USE, values).mappings().one())
     if use:
         raise Conflict(f"workflow {workflow_id} has {use}; cancel it and wait for them to end")
+    if listed is not None:
+        seen = _candidate(connection.execute(_ONE, values).mappings().one(), 0.0)
+        if (seen.last_active, seen.status) != (listed.last_active, listed.status):
+            raise Conflict(f"workflow {workflow_id} has changed since it was listed; it stays")
     close = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(close.values(is_archived=True, is_canceled=True))
     noting.note(connection, MARK, now, subject=workflow_id)

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import String, bindparam, delete, func, insert, select, update
 
 from slurmtorc.errors import Conflict, InvalidValue, NotFound
 from slurmtorc.model import COMPLETE, DEFAULT_REQUIREMENT, JobStatus, Spawned
@@ -302,8 +302,11 @@ class _Adder:
 
 # ── what is kept of it ───────────────────────────────────────────────────────
 
+_PREFIX = bindparam("prefix", type_=String)
 _RECORDS = select(_U.name).where(
-    _U.workflow_id == bindparam("workflow"), _U.name.startswith(bindparam("prefix"))
+    # No LIKE: what a lineage is called may mean something there.
+    _U.workflow_id == bindparam("workflow"),
+    func.substr(_U.name, 1, func.length(_PREFIX)) == _PREFIX,
 )
 _RECORD = (_U.workflow_id == bindparam("workflow")) & (_U.name == bindparam("record"))
 _SET = (

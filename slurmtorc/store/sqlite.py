@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import StaticPool
 
-from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused
+from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
 from slurmtorc.store import place
 from slurmtorc.store.turn import Turns
 
@@ -51,6 +51,8 @@ class Sqlite:
         self._idle: list[Connection] = []
         self._witness: Any = None
         """A connection that never changes anything."""
+        self._has_served = False
+        """Whether the file could be used once: what is wrong later may pass."""
         self._journal = self._prepared(self.path, create=create) if self.path else None
         pool: dict[str, Any] = {} if self.path else {"poolclass": StaticPool}
         self.engine = create_engine(
@@ -110,6 +112,7 @@ class Sqlite:
         except BaseException:
             connection.close()
             raise
+        self._has_served = True
         self._idle.append(connection)
 
     @contextmanager
@@ -156,6 +159,8 @@ class Sqlite:
         message = str(error)
         for pattern, kind, remedy in _SQLITE_ERRORS:
             if re.search(pattern, message):
+                if self._has_served and pattern in _MAY_PASS:
+                    return StoreUnavailable(f"{self.path}: {message}; {remedy}, and try again")
                 return kind(f"{self.path}: {message}; {remedy}")
         return StoreError(f"{self.path}: {message}")
 
@@ -179,6 +184,10 @@ _SQLITE_ERRORS: tuple[tuple[str, type[StoreError], str], ...] = (
     ("disk I/O error", StoreRefused, "check the disk, its quota and its free space"),
     ("locked|busy", StoreBusy, "another process is writing; try again"),
 )  # fmt: skip
+
+
+_MAY_PASS = {"unable to open", "disk I/O error"}
+"""A descriptor or a disk that was not to be had for a moment, once the file has been in use."""
 
 
 def _pragma(connection: Connection, pragma: str) -> None:

@@ -61,7 +61,10 @@ class Turns:
     def _waited(self, file: int) -> int | None:
         """The same after others had their turn. A thread waits, for the kernel knows no limit."""
         turn = _Waiting(file)
-        turn.start()
+        try:
+            turn.start()
+        except RuntimeError:  # no room for a thread: SQLite's own lock decides
+            return None
         if turn.came.wait(self._patience_s) or not turn.given_up():
             return file
         self._file = None  # the thread closes it when the turn comes, which ends that turn

@@ -18,9 +18,11 @@ import os
 import secrets
 import subprocess
 
+from slurmtorc.slurm.commands import LAUNCHER_MARK
+
 log = logging.getLogger(__name__)
 
-MARK = "TORC_LAUNCHER"
+MARK = LAUNCHER_MARK
 _SCRIPT = """\
 trap '' HUP INT TERM
 read -r end

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import resource
 import select
 import signal
 from dataclasses import dataclass, field
@@ -22,10 +23,12 @@ from slurmtorc.worker.monitor import Monitor, process_of
 from slurmtorc.worker.spawn import Spawner
 
 if TYPE_CHECKING:
-    import resource
     from collections.abc import Collection, Mapping
 
     from slurmtorc.ports import Clock, Order
+
+_SPARE = 64
+"""Descriptors that are left for all else: stores, files, /proc."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class LocalLauncher:
         self._monitor = monitor or Monitor()
         self._running: dict[int, _Running] = {}
         self._by_fd: dict[int, int] = {}
+        self._most = max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE)
+        """Pidfds that may be open at a time."""
         self._ended: list[Exit] = []
         self._epoll = select.epoll()
         self._wakeup = _Wakeup(self._epoll)
@@ -123,6 +128,9 @@ class LocalLauncher:
     # ── starting ─────────────────────────────────────────────────────────────
 
     def _watched(self, key: int, pid: int) -> int | None:
+        if len(self._by_fd) >= self._most:
+            self._wakeup.on_children()
+            return None
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:  # an old kernel, or no descriptor left: SIGCHLD tells

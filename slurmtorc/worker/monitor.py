@@ -156,9 +156,16 @@ class Process(NamedTuple):
 
 
 def processes() -> list[Process]:
-    """Every process there is; those that end while we read are left out."""
-    found = []
-    for name in os.listdir("/proc"):  # noqa: PTH208  names only, many times a minute
+    """Every process there is; those that end while we read are left out.
+
+    None where /proc cannot be read, as without a descriptor left: jobs go on unmeasured.
+    """
+    found: list[Process] = []
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208  names only, many times a minute
+    except OSError:
+        return found
+    for name in names:
         if name.isdigit():
             process = process_of(int(name))
             if process is not None:

@@ -59,7 +59,9 @@ class Spawner:
             bash = shell.program("bash", search) or "/bin/bash"
             return self._program(bash, ("bash", "-c", order.command), environ, (out, err))
         finally:
-            os.fchdir(self._home)
+            # A home that cannot be entered any more is no reason to disown a process that runs.
+            with contextlib.suppress(OSError):
+                os.fchdir(self._home)
             for fd in {out, err} - {self._null}:
                 os.close(fd)
 

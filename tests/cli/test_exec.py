@@ -54,15 +54,27 @@ def test_a_list_can_come_by_a_pipe(torc: Torc) -> None:
     [
         (("--param", "i=1:2", "--param", "x=[a, b]"), ["r 1 a", "r 1 b", "r 2 a", "r 2 b"]),
         (("--param", "i=1:2", "--param", "x=[a, b]", "--link", "zip"), ["r 1 a", "r 2 b"]),
-        (("--param", "i=@values", "--param", "x=q"), ["r 7 q", "r word q"]),
+        (
+            ("--param", "i=@values", "--param", "x=q"),
+            ["r 7 q", "r word q", "r --5 q", "r 007 q", "r -3 q"],
+        ),
     ],
 )
 def test_parameters_multiply_commands(
     torc: Torc, options: tuple[str, ...], expected: list[str]
 ) -> None:
-    torc.write("values", "7\n\nword\n")
+    torc.write("values", "7\n\nword\r\n--5\n007\n-3\n")
     done = torc("exec", "--dry-run", "-f", "json", "-c", "r {i} {x}", *options)
     assert [job["command"] for job in done.json["jobs"]] == expected
+
+
+def test_only_the_end_of_a_line_ends_a_command(torc: Torc) -> None:
+    torc.write("list", "echo 'a\x0cb'\r\necho 'c\u2028d'\n")
+    torc.write("values", "a\x0cb\n")
+    done = torc("exec", "--dry-run", "-f", "json", "-C", "list")
+    assert [job["command"] for job in done.json["jobs"]] == ["echo 'a\x0cb'", "echo 'c\u2028d'"]
+    done = torc("exec", "--dry-run", "-f", "json", "-c", "echo '{x}'", "--param", "x=@values")
+    assert [job["command"] for job in done.json["jobs"]] == ["echo 'a\x0cb'"]
 
 
 def test_a_dry_run_prints_a_workflow_file_and_touches_nothing(torc: Torc) -> None:

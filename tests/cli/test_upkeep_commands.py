@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
+
+from slurmtorc.store import pruning
+from slurmtorc.store.keeper import Keeper
 
 if TYPE_CHECKING:
     from torc import Torc
@@ -67,6 +73,15 @@ def test_prune_asks_shows_and_deletes(ran: Torc) -> None:
     assert "there is no workflow 1" in ran("status", "1", code=1).one_line()
 
 
+def test_an_interrupted_deletion_is_shown_and_asked_about(ran: Torc) -> None:
+    with closing(Keeper(f"sqlite:///{ran.folder}/torc_output/torc.db")) as keeper:
+        keeper._change(lambda c: pruning.begin(c, 1, time.time()))
+    prune = ("workflows", "prune", "--status", "failed")
+    assert ran(*prune, "--dry-run", "-f", "json").json["interrupted"] == [1]
+    assert "Delete 1 workflows?" in ran(*prune, stdin="n\n").err
+    assert ran(*prune, "--no-prompts").out.endswith("Deleted 1 workflows\n")
+
+
 def test_packed_logs_are_read_as_if_they_were_files(ran: Torc) -> None:
     before = ran("logs", "analyze", "1", "-f", "json").json
     done = ran("logs", "bundle", "1", "--remove", "-f", "json").json
@@ -82,6 +97,28 @@ def test_packed_logs_are_read_as_if_they_were_files(ran: Torc) -> None:
     assert ran("slurm", "parse-logs", "1", "-f", "json").json["errors"] > 0
     assert ran("logs", "unbundle", "1", "--remove").out == "Unpacked 5 files\n"
     assert ran("logs", "analyze", "1", "-f", "json").json == before
+
+
+def test_of_a_log_that_was_packed_twice_the_newer_comes_back(ran: Torc) -> None:
+    ran("logs", "bundle", "1")
+    (log,) = (ran.folder / "torc_output").glob("job_runner_*.log")
+    log.write_text("the newer one\n")
+    ran("logs", "bundle", "1", "--remove")
+    assert ran("logs", "unbundle", "1", "--remove").out == "Unpacked 5 files\n"
+    assert log.read_text() == "the newer one\n"
+    assert list((ran.folder / "torc_output/log_bundles").glob("*.gz")) == []
+
+
+def test_logs_that_another_store_writes_into_the_same_folder_stay(ran: Torc) -> None:
+    live = ran.folder / "torc_output/job_stdio/job_wf1_j9_r1_a1.o"
+    live.write_text("of a job that runs by another store\n")
+    later = time.time() + 3600
+    os.utime(live, (later, later))
+    done = ran("logs", "bundle", "1", "--remove")
+    assert "removed 5" in done.out
+    assert done.err.count("1 files in") == 1
+    assert "written after workflow 1 had ended" in done.err
+    assert live.exists()
 
 
 def test_the_logs_of_what_still_runs_are_not_packed(torc: Torc) -> None:

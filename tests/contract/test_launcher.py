@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from slurmtorc.settings import Settings
 from slurmtorc.slurm.cli import SlurmCli
 from slurmtorc.worker.clerk import Clerk
 from slurmtorc.worker.launch import LocalLauncher
-from slurmtorc.worker.monitor import Monitor, process_of
+from slurmtorc.worker.monitor import Monitor, process_of, processes
 from slurmtorc.worker.srun import Allotment, SrunLauncher
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from slurmtorc.ports import Exit, Launcher
 
 PATIENCE_S = 30.0
+GUARDS_FDS = 2
+"""Its pipe and its file, from the first job on."""
 
 
 LOCAL = ["pidfd", "sigchld"]
@@ -50,9 +54,17 @@ def here(request: pytest.FixtureRequest) -> Iterator[Launcher]:
     yield from request.getfixturevalue(f"local_{request.param}")
 
 
+def open_fds() -> list[str]:
+    return os.listdir("/proc/self/fd")  # noqa: PTH208  names only
+
+
+def a_launcher() -> LocalLauncher:
+    return LocalLauncher(SystemClock(), os.environ, Monitor(interval=0.2))
+
+
 @pytest.fixture
 def local_pidfd() -> Iterator[Launcher]:
-    return to_the_end(LocalLauncher(SystemClock(), os.environ, Monitor(interval=0.2)))
+    return to_the_end(a_launcher())
 
 
 @pytest.fixture
@@ -63,7 +75,7 @@ def local_sigchld(monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
         raise OSError(38, "Function not implemented")
 
     monkeypatch.setattr(os, "pidfd_open", missing)
-    return to_the_end(LocalLauncher(SystemClock(), os.environ, Monitor(interval=0.2)))
+    return to_the_end(a_launcher())
 
 
 @pytest.fixture
@@ -179,6 +191,47 @@ def test_many_processes_are_told_apart(launcher: Launcher, tmp_path: Path) -> No
         key: key for key in range(1, 41)
     }
     assert not launcher.running()
+
+
+def test_a_process_that_runs_is_ours_though_its_starter_cannot_go_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stale(_fd: int) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as gone, closing(a_launcher()) as launcher:
+        gone.setattr(os, "fchdir", stale)
+        before = len(open_fds())
+        launcher.start(an_order(tmp_path, "exit 3", stdout=str(tmp_path / "out")))
+        assert ended(launcher, 1)[1].code == 3
+        assert len(open_fds()) <= before + GUARDS_FDS
+
+
+def test_where_descriptors_are_few_most_are_left_to_others(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (65, hard))
+    try:
+        with closing(a_launcher()) as launcher:
+            for key in range(1, 41):
+                launcher.start(an_order(tmp_path, f"sleep 0.3; exit {key}", key))
+            assert len(open_fds()) < 40
+            codes = {key: one.code for key, one in ended(launcher, 40).items()}
+            assert codes == {key: key for key in range(1, 41)}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_a_descriptor_for_proc_there_are_no_processes_to_see(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none_left(_path: str) -> list[str]:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as short:
+        short.setattr(os, "listdir", none_left)
+        found = processes()
+    assert found == []
 
 
 def test_stop_asks_first_and_then_ends(launcher: Launcher, tmp_path: Path) -> None:

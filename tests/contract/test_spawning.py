@@ -323,6 +323,15 @@ def test_iterations_of_a_lineage_are_limited_and_the_limit_changes_nothing(store
     assert store.spawn(claim.job_id, "other", [job("c")]).iteration == 1
 
 
+@pytest.mark.parametrize("lineage", ["a\\b", "a%", "a_b", "é\\"])
+def test_iterations_are_limited_whatever_a_lineage_is_called(store: Store, lineage: str) -> None:
+    draft = a_draft("seed", workflow=Workflow(name="w", dynamic_jobs={"max_iterations": 1}))
+    _, _, claim = running(store, draft)
+    store.spawn(claim.job_id, lineage, [job("a")])
+    with pytest.raises(Conflict, match="has had its 1 iterations"):
+        store.spawn(claim.job_id, lineage, [job("b")])
+
+
 # ── the same call again ──────────────────────────────────────────────────────
 
 

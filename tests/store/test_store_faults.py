@@ -10,13 +10,17 @@ import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from factories import PLENTY, a_draft, a_job, a_node, a_report, an_allocation
+from sqlalchemy.engine import make_url
 
-from slurmtorc.errors import StoreFull, StoreRefused
+from slurmtorc.errors import StoreError, StoreFull, StoreRefused, StoreUnavailable
 from slurmtorc.model import File, JobStatus, Result
+from slurmtorc.store.postgres import Postgres
 from slurmtorc.store.sql import SqlStore
 from slurmtorc.store.sqlite import Sqlite
 from slurmtorc.store.turn import Turns
@@ -300,3 +304,55 @@ def test_nothing_is_lost_or_done_twice_when_the_server_restarts(
     with closing(SqlStore(url)) as store:
         assert store.progress(1).counts == {JobStatus.COMPLETED: 240}
         assert store.rows(Result).total_count == 240
+
+
+# ── what may pass ────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("57014", StoreUnavailable),  # statement_timeout
+        ("25P03", StoreUnavailable),  # idle_in_transaction_session_timeout
+        ("58030", StoreUnavailable),  # an I/O error
+        ("57P01", StoreUnavailable),
+        ("42601", StoreError),
+    ],
+)
+def test_what_a_server_may_do_better_next_time_is_tried_again(
+    state: str, kind: type[StoreError]
+) -> None:
+    with closing(Postgres(make_url("postgresql://u@127.0.0.1:1/db"))) as dialect:
+        assert type(dialect.translated(psycopg.errors.lookup(state)("said so"))) is kind
+
+
+def test_only_a_connection_that_failed_is_taken_for_one() -> None:
+    with closing(Postgres(make_url("postgresql://u@127.0.0.1:1/db"))) as dialect:
+        lost, wrong = psycopg.OperationalError("gone"), psycopg.ProgrammingError("no such type")
+        assert type(dialect.translated(lost)) is StoreUnavailable
+        assert type(dialect.translated(wrong)) is StoreError
+
+
+@pytest.mark.parametrize("said", ["disk I/O error", "unable to open database file"])
+def test_a_file_that_was_in_use_may_be_had_again(tmp_path: Path, said: str) -> None:
+    error = sqlite3.OperationalError(said)
+    with closing(Sqlite(f"{tmp_path}/torc.db", create=True)) as dialect:
+        assert type(dialect.translated(error)) is StoreRefused
+        with dialect.connected():
+            pass
+        assert type(dialect.translated(error)) is StoreUnavailable
+
+
+def test_a_writer_without_room_for_a_thread_goes_on_without_a_turn(
+    tmp_path: Path, held_lock: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", no_room)
+    turns, done = Turns(tmp_path / "torc.db", patience_s=60), []
+    with turns.mine():
+        done.append("written")
+    turns.close()
+    held_lock()
+    assert done

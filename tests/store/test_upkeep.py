@@ -458,6 +458,20 @@ def test_a_workflow_in_use_is_never_pruned(
     assert store.progress(workflow_id).total == 2
 
 
+def test_a_workflow_that_was_started_again_since_it_was_listed_stays(
+    cared: tuple[SqlStore, Keeper], clock: ManualClock
+) -> None:
+    store, keeper = cared
+    workflow_id, other = finished(store), finished(store)
+    listed, unchanged = keeper.prunable(EVERYTHING)
+    clock.sleep(1)
+    store.reset_jobs(workflow_id, [job.id for job in store.rows(Job, workflow_id=1).items])
+    with pytest.raises(Conflict, match="has changed since it was listed"):
+        keeper.prune(workflow_id, listed)
+    keeper.prune(other, unchanged)
+    assert [one.id for one in store.rows(Workflow).items] == [workflow_id]
+
+
 def test_what_was_interrupted_cannot_run_and_is_finished_by_the_next(
     cared: tuple[SqlStore, Keeper], clock: ManualClock
 ) -> None:

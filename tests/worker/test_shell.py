@@ -41,6 +41,7 @@ def test_plain_words_need_no_shell(command: str, words: tuple[str, ...]) -> None
         "X=1 a", "a\nb", 'echo "$X"', 'echo "a\\"b"', "echo a\\ b", "cd /tmp", "export A=1",
         "exit 3", "source x", ". x", "ulimit -v 1", "time true", "exec true", "if true", "''",
         "echo 'a", 'echo "!x"', "écho a",
+        "printf %b x", "test -v HOME", "pwd", "kill -l",
     ],
 )  # fmt: skip
 def test_what_bash_would_do_something_about_goes_to_bash(command: str) -> None:
