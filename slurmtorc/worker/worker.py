@@ -87,12 +87,10 @@ class Worker:
             end_time=conduct.end_time,
         )
         self._acting = Acting(ports, around, _executor(station), conduct.end_time)
-        self._is_wound_up = False
-        """Nothing is left to be done for the workflow before the end."""
-        self._canceled = False
+        self._is_wound_up = False  # nothing is left to be done for the workflow before the end
+        self._canceled = self._killed = False
         self._stamp: object = None
         self._interrupts = 0
-        self._killed = False
         self._stopped_at = 0.0
         self._idle_since = ports.clock.now()
         self._next_heartbeat = self._next_outlook = 0.0
