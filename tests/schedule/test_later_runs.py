@@ -118,7 +118,9 @@ def test_a_file_between_that_was_cleaned_up_is_missed_once_its_reader_runs_again
     (pipeline.folder / "out").unlink()
     found = pipeline.why()
     assert found["first"] == "its output file mid is missing"
-    assert found["second"].startswith("input file mid has disappeared; runs after first")
+    assert found["second"].startswith(
+        "input file mid has disappeared; its output file out is missing; runs after first"
+    )
     assert pipeline.run_again() == ["first", "second"]
     assert pipeline.why() == {}
 
