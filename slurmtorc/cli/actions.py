@@ -226,8 +226,11 @@ def retry(state: State, action_id: int, no_prompts: bool) -> None:
 
     Example: torc actions retry 3
     """
+    from slurmtorc.cli.reinit import sweep_here
+    from slurmtorc.model import Action
     from slurmtorc.rules.triggers import no_retry
 
+    sweep_here(state, state.store.get(Action, action_id).workflow_id)
     facts = _one(state.store, action_id)
     why_not = no_retry(facts.action, runs=any(run.end_time is None for run in facts.runs))
     if why_not is None and facts.progress.is_canceled:

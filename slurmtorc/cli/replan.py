@@ -31,7 +31,8 @@ def show(plan: ReinitPlan, *, stderr: bool = False) -> None:
     if len(plan.reasons) > MOST:
         note(f"{jobs_of(len(plan.reasons) - MOST)} more; -f json has all of them")
     if plan.waiting:
-        note(f"{jobs_of(plan.waiting)} of run {workflow.run_id} are still to run, as before")
+        verb = "is" if plan.waiting == 1 else "are"
+        note(f"{jobs_of(plan.waiting)} of run {workflow.run_id} {verb} still to run, as before")
     if plan.actions and plan.is_needed:
         _show_actions(plan, stderr=stderr)
     for job_id, culprit in list(plan.held_back.items())[:MOST]:

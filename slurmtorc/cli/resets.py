@@ -133,8 +133,9 @@ def reset_status(
 ) -> None:
     """Let jobs begin anew: they become uninitialized, until the next run begins.
 
-    Results and output files stay, and attempts are counted on. The next `torc run ID` begins
-    the new run; so does --reinitialize. Refused while jobs are pending or running.
+    Results and output files stay, and attempts are counted on. Disabled jobs stay out. The next
+    `torc run ID` begins the new run; so does --reinitialize. Refused while jobs are pending or
+    running.
 
     Example: torc workflows reset-status 7 --failed-only
     """
@@ -198,7 +199,8 @@ def _resettable(store: Store, workflow_id: int, *, failed_only: bool) -> list[Jo
     from slurmtorc.rules.status import JobEvent, sources
 
     store.progress(workflow_id)  # an unknown workflow is an error, not an empty list
-    which = _FAILED if failed_only else list(sources(JobEvent.RESET))
+    # What is disabled stays out until somebody enables it.
+    which = _FAILED if failed_only else sorted({*sources(JobEvent.RESET)} - {JobStatus.DISABLED})
     return list(every(store, Job, workflow_id=workflow_id, status=which))
 
 

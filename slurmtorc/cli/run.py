@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from slurmtorc.cli.asking import jobs_of
 from slurmtorc.cli.context import State, TorcCommand, pass_state
 from slurmtorc.cli.keeping import tidy
 from slurmtorc.cli.log import log_to
@@ -140,8 +141,10 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
         workflow = store.get(Workflow, int(name))
         refuse_closed(workflow)
         if back := sweep(store, workflow.id, node.hostname):
-            note(f"Workflow {workflow.id}: {back} jobs of a worker that died come back")
+            verb = "comes" if back == 1 else "come"
+            note(f"Workflow {workflow.id}: {jobs_of(back)} of a worker that died {verb} back")
         if workflow.run_id and not _waits_for_a_new_run(store, workflow.id):
+            _tell_of_bad_start(store, workflow.id)
             return workflow
         workflow_id, last = workflow.id, workflow.run_id
     else:
@@ -149,6 +152,16 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
         workflow_id, last = created(state, draft, name, node, ignore_missing=ignore_missing), 0
     store = state.open_store(create=True)
     return begin(store, workflow_id, ignore_missing=ignore_missing, after_run=last)
+
+
+def _tell_of_bad_start(store: Store, workflow_id: int) -> None:
+    """Jobs begin although the start of the workflow may have left half of what they need."""
+    from slurmtorc.cli.summary import bad_actions, told_of_action
+    from slurmtorc.model import TriggerType
+
+    for action, run in bad_actions(store, workflow_id):
+        if action.trigger_type is TriggerType.ON_WORKFLOW_START:
+            note(f"torc: warning: jobs go on although: {told_of_action(action, run)}")
 
 
 def _waits_for_a_new_run(store: Store, workflow_id: int) -> bool:
@@ -209,9 +222,11 @@ def caller() -> str:
 def refuse_closed(workflow: Workflow) -> None:
     """Raise Conflict for a workflow in which nothing may run."""
     if workflow.is_archived:
-        raise Conflict(f"workflow {workflow.id} is archived; take it out of the archive first")
+        message = f"workflow {workflow.id} is archived; take it out of the archive first"
+        raise Conflict(f"{message}: torc workflows archive false {workflow.id}")
     if workflow.is_canceled:
-        raise Conflict(f"workflow {workflow.id} was canceled; create it anew from its file")
+        message = f"workflow {workflow.id} was canceled"
+        raise Conflict(f"{message}; begin what is left with: torc workflows reinit {workflow.id}")
 
 
 # ── the worker ───────────────────────────────────────────────────────────────
@@ -329,6 +344,7 @@ def _end(state: State, worker: Worker, interrupted: int | None, *, fail_on_error
         return CANCELED
     if not progress.is_complete:
         reason = worker.left.reason if worker.left else "the worker left"
-        note(f"{progress.unfinished} jobs are left: {reason}.")
+        count = progress.unfinished
+        note(f"{jobs_of(count)} {'is' if count == 1 else 'are'} left: {reason}.")
         return STUCK
     return 1 if fail_on_error and progress.unsuccessful else 0

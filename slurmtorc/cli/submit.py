@@ -79,6 +79,7 @@ def _submit_existing(state: State, port: Slurm, workflow_id: int, *, ignore_miss
         workflow = begin(state.store, workflow_id, ignore_missing=ignore_missing)
     asks = submitter(state.store, port, state.settings)
     outcome = asks.act(workflow, state.settings.output_dir)
+    _refuse_failed(outcome)
     if not (outcome.submitted or outcome.refused or outcome.open):
         raise Conflict(
             f"workflow {workflow_id} has no schedule_nodes action to execute now; "
@@ -105,10 +106,18 @@ def _submit_new(
     store = state.open_store(create=True)
     workflow = begin(store, store.create(draft), ignore_missing=ignore_missing)
     outcome = submitter(store, port, state.settings).act(workflow, state.settings.output_dir)
+    _refuse_failed(outcome)
     if outcome.refused and not outcome.submitted and not outcome.open:
         store.delete_workflow(workflow.id)
         raise SubmissionRefused(f"{outcome.refused[0][1]} (nothing was created)")
     _report(state, workflow, outcome, "Created")
+
+
+def _refuse_failed(outcome: Outcome) -> None:
+    """Raise Conflict if no action could be executed; what is wrong with some is logged."""
+    if outcome.failed and not outcome.count:
+        action_id, why = outcome.failed[0]
+        raise Conflict(f"action {action_id}: {why}")
 
 
 def _report(state: State, workflow: Workflow, outcome: Outcome, verb: str) -> None:

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import console, emit_json, note
 from slurmtorc.model import (
+    Action,
+    ActionRun,
     Allocation,
     AllocationStatus,
     ComputeNode,
@@ -44,6 +47,8 @@ def emit_summary(store: Store, workflow_id: int, *, as_json: bool) -> None:
         return
     _table(store, progress)
     _failures(store, workflow_id)
+    for action, run in bad_actions(store, workflow_id):
+        note(told_of_action(action, run))
 
 
 def summary(store: Store, progress: Progress) -> dict[str, Any]:
@@ -62,6 +67,15 @@ def summary(store: Store, progress: Progress) -> dict[str, Any]:
         "is_complete": progress.is_complete,
         "is_canceled": progress.is_canceled,
         "failures": [_failure(result) for result in failures(store, workflow.id)],
+        "failed_actions": [
+            {
+                "id": action.id,
+                "trigger_type": action.trigger_type.value,
+                "status": "lost" if run.return_code is None else "failed",
+                "reason": run.reason,
+            }
+            for action, run in bad_actions(store, workflow.id)
+        ],
     }
 
 
@@ -82,6 +96,32 @@ def failures(store: Store, workflow_id: int) -> list[Result]:
         page = Page(sort_by="id", reverse_sort=True, limit=1)
         found += store.rows(Result, page, job_id=job.id, superseded=False).items
     return found
+
+
+def bad_actions(store: Store, workflow_id: int) -> list[tuple[Action, ActionRun]]:
+    """Actions that failed or were lost in the present run, and how; not those that were mended."""
+    run_id = store.get(Workflow, workflow_id).run_id
+    runs = list(every(store, ActionRun, workflow_id=workflow_id, run_id=run_id))
+    if not runs:
+        return []
+    found = every(store, Action, workflow_id=workflow_id, is_recovery=False)
+    actions = {action.id: action for action in found}
+    bad: dict[int, ActionRun] = {}
+    for run in sorted(runs, key=lambda each: each.id):
+        if run.end_time is not None and run.return_code != 0:
+            bad[run.action_id] = run
+        elif run.action_id in actions and not actions[run.action_id].persistent:
+            bad.pop(run.action_id, None)
+    return [(actions[number], run) for number, run in bad.items() if number in actions]
+
+
+def told_of_action(action: Action, run: ActionRun) -> str:
+    """What became of an action, and what can be done about it."""
+    did = "was lost" if run.return_code is None else "failed"
+    why = (run.reason or "nobody knows why").removeprefix("lost: ")
+    logs = f"; see torc actions logs {action.id}" if run.log_path else ""
+    again = "" if action.persistent else f"; again: torc actions retry {action.id}"
+    return f"Action {action.id} ({action.trigger_type.value}) {did}: {why}{logs}{again}"
 
 
 def _failure(result: Result) -> dict[str, Any]:

@@ -8,7 +8,8 @@ runs again at every reinit although nobody has changed anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,10 @@ class Reason:
     note: str = ""
     others: int = 0
     """How many more jobs before this one run again."""
+    left_by_job: bool = False
+    """Of an input file: whether a job that completed had written it."""
+    readers: Sequence[int] = ()
+    """Of an output file that is missing: the jobs that read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +110,8 @@ _CAN_BE_STALE = frozenset({JobStatus.COMPLETED, JobStatus.FAILED})
 def change(seen: FileSeen) -> Reason | None:
     """What has become of a file that jobs read; None if nothing that matters."""
     if seen.now is None:
-        gone = seen.noted is not None
-        return Reason(Cause.FILE_DISAPPEARED, seen.path) if gone else None
+        gone = Reason(Cause.FILE_DISAPPEARED, seen.path, left_by_job=seen.left_by_job)
+        return None if seen.noted is None else gone
     if seen.by_contents and seen.noted_contents is not None:
         differ = seen.contents != seen.noted_contents
         return Reason(Cause.CONTENTS_CHANGED, seen.path, seen.now) if differ else None
@@ -125,10 +130,91 @@ def again(facts: Facts, *, anew: bool = False) -> dict[int, tuple[Reason, ...]]:
     Jobs that the present run has still before it are not among them, but what comes after them
     is. `anew`: all of them, except those that are left out.
     """
+    order = in_order(facts.links, facts.jobs)
+    return _walked(facts if anew else _without_excused(facts, order), order, anew=anew).found
+
+
+def _walked(facts: Facts, order: Sequence[int], *, anew: bool = False) -> _Walk:
     walk = _Walk(facts, anew=anew)
-    for node in in_order(facts.links, facts.jobs):
+    for node in order:
         walk.visit(node)
-    return walk.found
+    return walk
+
+
+# ── files that were cleaned up ───────────────────────────────────────────────
+
+_NEEDS_NO_INPUT = frozenset({JobStatus.COMPLETED, JobStatus.DISABLED})
+
+
+def _without_excused(facts: Facts, order: Sequence[int]) -> Facts:
+    """The facts without findings that are about files which nobody needs any more.
+
+    A file between jobs may go once all that read it are completed. It is missed as soon as one
+    of them runs again, and then the job that writes it does, and all that comes after that.
+    """
+    excusable = {
+        job_id: reasons
+        for job_id, found in facts.findings.items()
+        if (reasons := [each for each in found if _can_be_excused(facts, job_id, each)])
+    }
+    if not excusable:
+        return facts
+    strict = {
+        job_id: [each for each in found if each not in excusable.get(job_id, ())]
+        for job_id, found in facts.findings.items()
+    }
+    runs = set(_walked(replace(facts, findings=strict), order).running)
+    _recall(facts, runs, _writers_of_missing(excusable))
+    kept = {job_id: found for job_id, found in facts.findings.items() if job_id in runs}
+    return replace(facts, findings=kept)
+
+
+def _can_be_excused(facts: Facts, job_id: int, reason: Reason) -> bool:
+    """Whether it is about a file between jobs that is not there, of a job that completed."""
+    job = facts.jobs.get(job_id)
+    if job is None or job.status is not JobStatus.COMPLETED:
+        return False
+    if reason.cause is Cause.FILE_DISAPPEARED:
+        return reason.left_by_job
+    return reason.cause is Cause.OUTPUT_MISSING and any(one != job_id for one in reason.readers)
+
+
+def _writers_of_missing(excusable: Mapping[int, Sequence[Reason]]) -> dict[int, list[int]]:
+    """Job id -> the jobs whose missing output it reads."""
+    writers: defaultdict[int, list[int]] = defaultdict(list)
+    for job_id, reasons in excusable.items():
+        for reader in (one for reason in reasons for one in reason.readers):
+            writers[reader].append(job_id)
+    return writers
+
+
+def _recall(facts: Facts, runs: set[int], writers: Mapping[int, Sequence[int]]) -> None:
+    """Add to `runs` the jobs whose missing output is read again, and what comes after them."""
+    jobs, followers = facts.jobs, _followers(facts.links)
+    found = [
+        writer
+        for reader, before in writers.items()
+        if reader in runs or (reader in jobs and jobs[reader].status not in _NEEDS_NO_INPUT)
+        for writer in before
+    ]
+    while found:
+        node = found.pop()
+        if node in runs or (node in jobs and jobs[node].status is JobStatus.DISABLED):
+            continue
+        runs.add(node)
+        found += (*followers.get(node, ()), *writers.get(node, ()))
+
+
+def _followers(links: Links) -> dict[int, list[int]]:
+    """Of each node, the nodes that wait for it."""
+    followers: defaultdict[int, list[int]] = defaultdict(list)
+    for node, before in links.waits_for.items():
+        for other in before:
+            followers[other].append(node)
+    return followers
+
+
+# ── the walk ─────────────────────────────────────────────────────────────────
 
 
 def held_back(facts: Facts, chosen: Iterable[int]) -> dict[int, int]:
@@ -208,12 +294,11 @@ class _Walk:
 def in_order(links: Links, jobs: Iterable[int]) -> list[int]:
     """All nodes, each after what it waits for; jobs without ties in the order given."""
     missing = dict.fromkeys(jobs, 0)
-    followers: dict[int, list[int]] = {}
+    followers = _followers(links)
     for node, before in links.waits_for.items():
         missing[node] = len(before)
         for other in before:
             missing.setdefault(other, 0)
-            followers.setdefault(other, []).append(node)
     ready = [node for node, count in missing.items() if not count]
     for node in ready:  # grows while it is read
         for follower in followers.get(node, ()):

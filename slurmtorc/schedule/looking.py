@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import Conflict
@@ -67,7 +67,10 @@ def look(
         if seen.now is None and is_written:
             missing[file.id] = Reason(Cause.OUTPUT_MISSING, file.path)
         sight.note(file, seen)
-    sight.tell(changed, store.readers(changed) if changed else {})
+    readers = store.readers([*changed, *missing]) if changed or missing else {}
+    sight.tell(changed, {one: ids for one, ids in readers.items() if one in changed})
+    for file_id, reason in missing.items():
+        missing[file_id] = replace(reason, readers=tuple(readers.get(file_id, ())))
     writers = store.writers(missing) if missing else {}
     completed = {
         file_id: [job_id for job_id in ids if jobs[job_id].status is JobStatus.COMPLETED]

@@ -20,9 +20,11 @@ from slurmtorc.errors import (
     Conflict,
     InvalidValue,
     SlurmError,
+    StoreUnavailable,
     SubmissionBarred,
     SubmissionInDoubt,
     SubmissionRefused,
+    TorcError,
 )
 from slurmtorc.model import (
     ActionRun,
@@ -60,6 +62,8 @@ class Outcome:
     """Slurm said no; the reason is stored with the allocation as well."""
     open: list[tuple[Allocation, str]] = field(default_factory=list)
     """Neither yes nor no yet; watch, or another submit, settles them."""
+    failed: list[tuple[int, str]] = field(default_factory=list)
+    """Actions, by id, that could not be executed, and why."""
 
     @property
     def count(self) -> int:
@@ -71,6 +75,7 @@ class Outcome:
         self.submitted += other.submitted
         self.refused += other.refused
         self.open += other.open
+        self.failed += other.failed
 
 
 class Submitter:
@@ -89,6 +94,8 @@ class Submitter:
         self.on_node = on_node
         self.is_barred = False
         """Whether jobs cannot be submitted from this node, so that others have to."""
+        self._told: set[tuple[int, str]] = set()
+        """Actions that cannot be executed, and why, as far as that was told."""
         self.abandoned_after_s = 2 * command_s + 30
         self.store = store
         self.slurm = slurm
@@ -111,12 +118,15 @@ class Submitter:
         With `patient`, a submission in doubt is looked for until Slurm must know it. `leaving`:
         the worker is about to end.
         """
+        outcome = Outcome()
         due = self._due(workflow, compute_node_id, leaving=leaving)
         # Once all is over, nodes would find nothing to do.
         if due and not self.store.outlook(workflow.id).is_complete:
             for action in due:
-                self._take(workflow, action, output_dir, compute_node_id)
-        return self.settle(workflow, limit=limit, patient=patient)
+                why = self._try(workflow, action, output_dir, compute_node_id)
+                outcome.failed += [(action.id, why)] if why else []
+        outcome.add(self.settle(workflow, limit=limit, patient=patient))
+        return outcome
 
     def _due(
         self, workflow: Workflow, compute_node_id: int | None, *, leaving: bool
@@ -127,6 +137,21 @@ class Submitter:
             if action.action_type is ActionType.SCHEDULE_NODES
             and (leaving or action.trigger_type is not TriggerType.ON_WORKER_COMPLETE)
         ]
+
+    def _try(
+        self, workflow: Workflow, action: Action, output_dir: str, compute_node_id: int | None
+    ) -> str | None:
+        """Take an action; why it cannot be done, which is told once and keeps no other back."""
+        try:
+            self._take(workflow, action, output_dir, compute_node_id)
+        except StoreUnavailable:
+            raise
+        except TorcError as error:
+            if (action.id, str(error)) not in self._told:
+                self._told.add((action.id, str(error)))
+                log.error("Action %d failed: %s", action.id, error)  # noqa: TRY400  one clear line
+            return str(error)
+        return None
 
     def _take(
         self, workflow: Workflow, action: Action, output_dir: str, compute_node_id: int | None

@@ -49,9 +49,9 @@ class ActionDrafter:
         gate = self.gate(item, trigger)
         if kind is ActionType.RUN_COMMANDS:
             self.check_commands(item)
-        if shape.persistent and trigger in JOB_TRIGGERS:
-            hint = "leave it out; it belongs to triggers of workers and of the workflow"
-            message = f"an action that waits for jobs ({trigger}) cannot be persistent"
+        if shape.persistent and trigger not in OF_WORKERS:
+            hint = "leave it out; `persistent` is for on_worker_start and on_worker_complete"
+            message = f"an {trigger} action cannot be persistent: it is executed once in a run"
             self.faults.error((*item.path, "persistent"), message, hint)
         return DraftAction(
             trigger_type=trigger,

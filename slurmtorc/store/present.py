@@ -86,13 +86,15 @@ def refuse_running(connection: Connection, job_ids: Collection[int]) -> None:
         raise Conflict(f"{message}; wait for it to end, or cancel the workflow first")
 
 
-def settle_idle(connection: Connection, workflow_id: int, now: float, *, force: bool) -> None:
+def settle_idle(
+    connection: Connection, workflow_id: int, now: float, *, force: bool, advice: str = ""
+) -> None:
     """No worker lives on into what follows. Those that hold nothing are sent away by `force`."""
     found = connection.execute(_ALIVE, {"workflow": workflow_id, "now": now}).all()
     if found and not force:
         where = _listed([f"{row.hostname} (pid {row.pid})" for row in found])
         message = f"workflow {workflow_id} has active workers on {where}"
-        raise Conflict(f"{message}; wait for them to end, or send them away with --force")
+        raise Conflict(f"{message}; wait for them to end{advice}")
     ids = [row.id for row in found]
     busy = connection.execute(_ACTING, {"ids": ids}).first() if found else None
     if busy is not None:
@@ -102,10 +104,12 @@ def settle_idle(connection: Connection, workflow_id: int, now: float, *, force: 
         allocations.retire(connection, node_id, now)
 
 
-def refuse_workers(connection: Connection, workflow_id: int, now: float) -> None:
+def refuse_workers(
+    connection: Connection, workflow_id: int, now: float, *, advice: str = ""
+) -> None:
     """Raise Conflict while a worker lives, whether it holds a job or not."""
     refuse_held(connection, workflow_id)
-    settle_idle(connection, workflow_id, now, force=False)
+    settle_idle(connection, workflow_id, now, force=False, advice=advice)
 
 
 def _listed(names: list[str]) -> str:

@@ -76,7 +76,8 @@ def rerun(
     row = workflows.locked(connection, workflow_id)
     _refuse(row, after_run)
     present.refuse_held(connection, workflow_id)
-    present.settle_idle(connection, workflow_id, now, force=force)
+    advice = f", or send them away with: torc workflows reinit {workflow_id} --force"
+    present.settle_idle(connection, workflow_id, now, force=force, advice=advice)
     workflows.link_by_files_and_data(connection, workflow_id)
     chosen = sorted(set(job_ids))
     values: dict[str, Any] = {"workflow": workflow_id, "ids": chosen}

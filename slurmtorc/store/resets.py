@@ -110,7 +110,8 @@ def reset(
     present.refuse_archived(row)
     present.refuse_running(connection, job_ids)
     if not force:
-        present.refuse_workers(connection, workflow_id, now)
+        advice = ", or reset beside them with --force"
+        present.refuse_workers(connection, workflow_id, now, advice=advice)
     values = {"workflow": workflow_id, "ids": sorted(set(job_ids))}
     found = sorted(connection.execute(_RESET, values).scalars())
     if found:

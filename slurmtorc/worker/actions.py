@@ -37,6 +37,8 @@ AT_ONCE = 4
 """How many actions one worker executes at a time, while jobs run."""
 SILENCE_S = 60.0
 """How long after its lease has run out a worker is still waited for that does the start."""
+ASK_S = 1.0
+"""How often a worker asks whether the start that another one does is over."""
 SOFT, HARD = 0.5, 0.25
 """Parts of the headroom before the allocation's end: commands are asked, then made, to end."""
 SHOWN = 100
@@ -98,6 +100,8 @@ class Acting:
         """All run_commands actions of the workflow, by id; None: not asked for yet."""
         self._waits_for = 0
         """The execution of another worker that is waited for."""
+        self._ask_at = 0.0
+        """When the store is asked again what became of it."""
         self.is_open = False
         """What comes before the first job is done."""
         self.is_over = False
@@ -112,7 +116,7 @@ class Acting:
 
     def begin(self, now: float) -> None:
         """What comes before the first job, a step of it."""
-        if self.busy:
+        if self.busy or now < self._ask_at:
             return
         if self._known is None:
             self.learn()
@@ -184,6 +188,7 @@ class Acting:
             self._ports.store.end_action(run.id, None, reason)
             log.warning("Action %d is %s", run.action_id, reason)
             return False
+        self._ask_at = now + ASK_S
         if self._waits_for != run.id:
             self._waits_for = run.id
             log.info(

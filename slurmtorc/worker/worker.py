@@ -87,10 +87,10 @@ class Worker:
             end_time=conduct.end_time,
         )
         self._acting = Acting(ports, around, _executor(station), conduct.end_time)
-        self._canceled = False
+        self._is_wound_up = False  # nothing is left to be done for the workflow before the end
+        self._canceled = self._killed = False
         self._stamp: object = None
         self._interrupts = 0
-        self._killed = False
         self._stopped_at = 0.0
         self._idle_since = ports.clock.now()
         self._next_heartbeat = self._next_outlook = 0.0
@@ -114,7 +114,7 @@ class Worker:
         return self._rest(now)
 
     def _is_over(self, now: float) -> bool:
-        if self.left is not None and self._has_nothing() and self._acting.is_over:
+        if self.left is not None and self._has_nothing() and self._is_wound_up:
             return True
         last = self._stopped_at + max(self._kill_wait() - 1, SHORTEST_KILL_WAIT_S - 1)
         self.in_doubt = self.stopped is Stopped.ALLOCATION and now >= last
@@ -390,11 +390,14 @@ class Worker:
 
     def _wind_up(self) -> None:
         """What is left to do for the workflow, once this worker runs no job any more."""
-        if self._acting.is_over:
+        if self._is_wound_up:
             return
         self._acting.wind_up(self.stopped)
-        if self._acting.is_over and self.stopped in {None, Stopped.DEADLINE}:
-            self._ask_for_nodes(leaving=True)
+        if not self._acting.is_over:
+            return
+        if self.stopped in {None, Stopped.DEADLINE}:
+            self._ask_for_nodes(leaving=True)  # again, if the store does not answer
+        self._is_wound_up = True
 
     def _think_of_leaving(self, outlook: Outlook, now: float) -> None:
         """Leave if there is no use in staying; but ask once more for work before going."""

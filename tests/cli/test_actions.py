@@ -57,6 +57,9 @@ def test_jobs_find_what_the_start_has_made_and_every_action_tells_what_became_of
     assert "on_workflow_complete" in shown
     assert "1/1" in shown
     assert "action 2 (on_jobs_complete: run_commands) is failed" in ran("explain", "1").out
+    why = "command 2 of 3 failed with return code 1: test -e mended"
+    do = "see torc actions logs 2; again: torc actions retry 2"
+    assert ran("status", "1").err == f"Action 2 (on_jobs_complete) failed: {why}; {do}\n"
 
 
 def test_a_failed_action_is_retried_by_the_next_worker(ran: Torc) -> None:
@@ -96,7 +99,8 @@ actions:
 """
 
 
-def test_after_kill_9_the_commands_are_gone_and_the_action_is_lost(torc: Torc) -> None:
+@pytest.fixture
+def killed(torc: Torc) -> Torc:
     torc.write("w.yaml", KILLED)
     process = torc.start("run", "w.yaml")
     pid_file = torc.folder / "torc_output/pid"
@@ -105,7 +109,20 @@ def test_after_kill_9_the_commands_are_gone_and_the_action_is_lost(torc: Torc) -
     process.send_signal(signal.SIGKILL)
     process.communicate()
     eventually(lambda: not os.path.exists(f"/proc/{pid}"))  # noqa: PTH110  a process
-    torc("run", "1")
+    return torc
+
+
+def test_what_died_with_its_worker_can_be_retried_at_once(killed: Torc) -> None:
+    assert killed("actions", "retry", "1").out == "Action 1 is pending again\n"
+
+
+def test_after_kill_9_the_commands_are_gone_and_the_action_is_lost(killed: Torc) -> None:
+    torc = killed
+    done = torc("run", "1")
     (action,) = listed(torc).values()
     assert (action["status"], action["executed"]) == ("lost", True)
+    said = "Action 1 (on_workflow_start) was lost: "
+    assert f"torc: warning: jobs go on although: {said}" in done.err
+    assert f"\n{said}" in done.err
+    assert "again: torc actions retry 1" in done.err
     assert torc("status", "1", "-f", "json").json["is_complete"]

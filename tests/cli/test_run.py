@@ -158,7 +158,7 @@ jobs:
 """
     torc("create", torc.write("part.yaml", spec))
     done = torc("run", "1", "--num-cpus", "1", code=3)
-    assert "1 jobs are left: what is ready does not fit this worker" in done.err
+    assert "1 job is left: what is ready does not fit this worker" in done.err
 
 
 def test_missing_input_files_are_named_before_anything_is_made(torc: Torc) -> None:

@@ -258,3 +258,18 @@ def test_a_worker_may_claim_while_somebody_classifies(store: SqlStore) -> None:
     (claim,) = store.claim(second, PLENTY, 9)
     assert store.classify(workflow_id, [a, b], retry=True) == [b]
     assert (claim.job_id, store.held(second), store.held(node)) == (a, [a], [])
+
+
+def test_beside_a_living_worker_every_refusal_advises_what_its_command_can_do(
+    store: SqlStore, clock: ManualClock
+) -> None:
+    workflow_id, node = begin(store, a_draft("a"))
+    run_all(store, node)
+    store.heartbeat(node, clock.now() + 100)
+    with pytest.raises(Conflict, match=r"wait for them to end, or reset beside them with --force$"):
+        store.reset_jobs(workflow_id, ids(store, workflow_id, "a"))
+    with pytest.raises(Conflict, match=r"wait for them to end$"):
+        store.archive(workflow_id, archived=True)
+    remedy = f"wait for them to end, or .*: torc workflows reinit {workflow_id} --force$"
+    with pytest.raises(Conflict, match=remedy):
+        store.rerun(workflow_id, ids(store, workflow_id, "a"))

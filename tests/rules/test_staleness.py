@@ -173,6 +173,69 @@ def test_a_job_behind_a_barrier_names_one_before_it_and_counts_the_others() -> N
     assert say(reason) == "runs after job1 and 1 others, which run again"
 
 
+def missing(*readers: int) -> Reason:
+    return Reason(Cause.OUTPUT_MISSING, "mid", readers=readers)
+
+
+GONE = Reason(Cause.FILE_DISAPPEARED, "mid", left_by_job=True)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ((S.COMPLETED, S.COMPLETED, S.COMPLETED), {}),
+        ((S.COMPLETED, S.COMPLETED, S.DISABLED), {}),
+        ((S.COMPLETED, S.COMPLETED, S.UNINITIALIZED), {1, 2, 3}),
+        ((S.COMPLETED, S.COMPLETED, S.FAILED), {1, 2, 3}),
+        ((S.COMPLETED, S.COMPLETED, S.BLOCKED), {1, 2}),
+    ],
+)
+def test_a_file_that_all_its_readers_are_done_with_may_go(
+    statuses: tuple[JobStatus, ...], expected: Any
+) -> None:
+    found = {1: (missing(2, 3),), 2: (GONE,), 3: (GONE,)}
+    assert set(again(facts(*statuses, j2=[1], j3=[1], found=found))) == set(expected)
+
+
+def test_a_missing_result_that_nobody_reads_runs_its_writer_again() -> None:
+    known = facts(S.COMPLETED, S.COMPLETED, j2=[1], found={1: (missing(2), missing()), 2: (GONE,)})
+    assert causes(known)[1] == [Cause.OUTPUT_MISSING] * 2
+    assert set(again(known)) == {1, 2}
+    assert set(again(facts(S.COMPLETED, found={1: (missing(1),)}))) == {1}  # read by itself alone
+
+
+def test_a_chain_that_was_cleaned_up_comes_back_as_far_as_its_files_are_needed() -> None:
+    gone = {1: (missing(2),), 2: (GONE, missing(3)), 3: (GONE,)}
+    chain = {"j2": [1], "j3": [2], "j4": [1]}
+    statuses = [S.COMPLETED] * 4
+    assert again(facts(*statuses, found=gone, **chain)) == {}
+    assert set(again(facts(*statuses, found={**gone, 4: (EDITED,)}, **chain))) == {4}
+    assert set(again(facts(*statuses, found={**gone, 3: (EDITED,)}, **chain))) == {1, 2, 3, 4}
+
+
+def test_an_input_that_no_job_writes_and_that_disappeared_is_missed() -> None:
+    gone = Reason(Cause.FILE_DISAPPEARED, "raw")
+    assert causes(facts(S.COMPLETED, found={1: (gone,)})) == {1: [Cause.FILE_DISAPPEARED]}
+
+
+@given(workflows(), st.data())
+def test_of_every_job_that_runs_again_the_missing_inputs_are_written_again(
+    drawn: Drawn, data: st.DataObject
+) -> None:
+    """Whatever was cleaned up: nothing begins without a file that a job could write again."""
+    jobs, readers = drawn.facts.jobs, dict[int, list[int]]()
+    for n, below in drawn.below.items():
+        if below and jobs[n].status is S.COMPLETED and data.draw(st.booleans()):
+            readers[n] = data.draw(st.lists(st.sampled_from(sorted(below)), min_size=1))
+    found = {n: list(why) for n, why in drawn.facts.findings.items()}
+    for n, ids in readers.items():
+        found.setdefault(n, []).append(missing(*ids))
+        for reader in ids:
+            found.setdefault(reader, []).append(GONE)
+    runs = set(again(replace(drawn.facts, findings=found)))
+    assert all(n in runs for n, ids in readers.items() if runs & set(ids))
+
+
 def test_own_reasons_stand_before_those_of_others() -> None:
     known = facts(S.COMPLETED, S.COMPLETED, j2=[1], found={1: (EDITED,), 2: (EDITED,)})
     assert causes(known) == {1: [Cause.EDITED], 2: [Cause.EDITED, Cause.UPSTREAM]}

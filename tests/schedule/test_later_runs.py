@@ -110,11 +110,17 @@ def test_a_file_between_that_somebody_has_edited_runs_its_reader_again_once(
     assert pipeline.why() == {}
 
 
-def test_a_missing_output_runs_its_writer_and_all_behind_it_again(pipeline: Pipeline) -> None:
+def test_a_file_between_that_was_cleaned_up_is_missed_once_its_reader_runs_again(
+    pipeline: Pipeline,
+) -> None:
     (pipeline.folder / "mid").unlink()
+    assert pipeline.why() == {}
+    (pipeline.folder / "out").unlink()
     found = pipeline.why()
     assert found["first"] == "its output file mid is missing"
-    assert found["second"].startswith("input file mid has disappeared; runs after first")
+    assert found["second"].startswith(
+        "input file mid has disappeared; its output file out is missing; runs after first"
+    )
     assert pipeline.run_again() == ["first", "second"]
     assert pipeline.why() == {}
 

@@ -9,7 +9,9 @@ from factories import a_draft, a_job, a_scheduler
 
 from slurmtorc.clock import ManualClock
 from slurmtorc.errors import (
+    NotFound,
     SlurmUnavailable,
+    StoreUnavailable,
     SubmissionBarred,
     SubmissionInDoubt,
     SubmissionRefused,
@@ -71,17 +73,21 @@ class PlayedSlurm:
 
 
 class Stage:
-    def __init__(self, *, count: int = 1) -> None:
+    def __init__(self, *, count: int = 1, actions: int = 1) -> None:
         self.clock = ManualClock()
         self.store = SqlStore("sqlite://", self.clock)
         self.slurm: Any = PlayedSlurm()
-        action = DraftAction(
-            trigger_type=TriggerType.ON_WORKFLOW_START,
-            action_type=ActionType.SCHEDULE_NODES,
-            scheduler=0,
-            num_allocations=count,
-        )
-        draft = a_draft(a_job("a"), schedulers=[a_scheduler()], actions=[action])
+        asks = [
+            DraftAction(
+                trigger_type=TriggerType.ON_WORKFLOW_START,
+                action_type=ActionType.SCHEDULE_NODES,
+                scheduler=at,
+                num_allocations=count,
+            )
+            for at in range(actions)
+        ]
+        schedulers = [a_scheduler(name=f"s{at}") for at in range(actions)]
+        draft = a_draft(a_job("a"), schedulers=schedulers, actions=asks)
         self.id = self.store.create(draft)
         self.store.initialize(self.id)
         self.submitter = Submitter(self.store, self.slurm, self.clock, self.render)
@@ -122,6 +128,36 @@ def test_an_action_is_executed_once() -> None:
     assert s.act().submitted == []
     assert [one.scheduler_id for one in s.allocations] == [100, 101, 102]
     assert {one.status for one in s.allocations} == {AllocationStatus.PENDING}
+
+
+def test_an_action_that_cannot_be_executed_keeps_no_other_back_and_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    s = Stage(actions=2)
+    get = s.store.get
+
+    def without_the_first(kind: Any, record_id: int) -> Any:
+        if kind is SlurmScheduler and record_id == 1:
+            raise NotFound("slurm scheduler 1 does not exist")
+        return get(kind, record_id)
+
+    monkeypatch.setattr(s.store, "get", without_the_first)
+    outcome = s.act()
+    assert len(outcome.submitted) == 1
+    assert outcome.failed == [(1, "slurm scheduler 1 does not exist")]
+    s.act()
+    assert caplog.messages.count("Action 1 failed: slurm scheduler 1 does not exist") == 1
+
+
+def test_a_store_that_is_away_is_no_fault_of_an_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    s = Stage()
+
+    def away(*_: Any) -> None:
+        raise StoreUnavailable("it is away")
+
+    monkeypatch.setattr(s.store, "claim_action", away)
+    with pytest.raises(StoreUnavailable):
+        s.act()
 
 
 def test_a_submission_in_doubt_that_slurm_has_is_found_and_never_repeated() -> None:

@@ -102,9 +102,21 @@ ACTIONS: list[tuple[dict[str, Any], list[str]]] = [
     (
         action(**RUN, **READY, jobs=["report"], persistent=True),
         [
-            ("actions[0].persistent: an action that waits for jobs (on_jobs_ready) cannot be "
-            "persistent; leave it out; it belongs to triggers of workers and of the workflow")
+            ("actions[0].persistent: an on_jobs_ready action cannot be persistent: it is executed "
+            "once in a run; leave it out; `persistent` is for on_worker_start and "
+            "on_worker_complete")
         ],
+    ),
+    *(
+        (
+            action(**RUN, trigger_type=trigger, persistent=True),
+            [
+                (f"actions[0].persistent: an {trigger} action cannot be persistent: it is executed "
+                "once in a run; leave it out; `persistent` is for on_worker_start and "
+                "on_worker_complete")
+            ],
+        )
+        for trigger in ("on_workflow_start", "on_workflow_complete")
     ),
     (
         action(**RUN, trigger_type="on_job_ready"),
@@ -170,7 +182,7 @@ def test_an_action_reaches_the_draft_under_the_names_of_today() -> None:
         ("on_worker_complete", {}, True),
         ("on_worker_start", {"persistent": False}, False),
         ("on_workflow_start", {}, False),
-        ("on_workflow_complete", {"persistent": True}, True),
+        ("on_workflow_complete", {"persistent": False}, False),
     ],
 )
 def test_what_is_about_workers_is_persistent_unless_it_says_otherwise(

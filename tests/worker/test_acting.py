@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import Commands, running
 from factories import a_draft, a_job, a_node
 
 from slurmtorc.clock import ManualClock
+from slurmtorc.errors import StoreUnavailable
 from slurmtorc.model import (
     Action,
     ActionRun,
@@ -27,6 +29,9 @@ from slurmtorc.worker.attempts import Surroundings
 from slurmtorc.worker.employ import leave
 from slurmtorc.worker.station import Conduct, Ports, Station
 from slurmtorc.worker.worker import LEASE_S, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 T = TriggerType
 PATIENCE = 3000
@@ -138,6 +143,52 @@ def test_a_start_on_a_dead_worker_is_not_waited_for_for_ever_and_not_done_again(
     ((code, reason),) = place.runs()
     assert code is None
     assert "gives no sign of life" in (reason or "")
+
+
+def test_who_waits_for_the_start_asks_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, running(T.ON_WORKFLOW_START, "one"))
+    first, doing = place.worker()
+    ticks(first, 1)
+    second, waiting = place.worker()
+    asked: list[float] = []
+    pending = place.store.pending_actions
+
+    def noted(workflow_id: int, node_id: int | None = None) -> Sequence[Action]:
+        asked.append(place.clock.now())
+        return pending(workflow_id, node_id)
+
+    monkeypatch.setattr(place.store, "pending_actions", noted)
+    for _ in range(300):
+        ticks(second, 1)
+        place.clock.sleep(0.01)
+    assert 0 < len(asked) <= 2 * 4  # a step of beginning asks twice at most
+    doing.end("one")
+    ticks(first, 2)
+    place.clock.sleep(1)
+    ticks(second, 2)
+    assert doing.names() == ["a"] or waiting.names() == ["a"]
+
+
+def test_nodes_are_asked_for_at_the_end_although_the_store_is_away_at_first(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path)
+    worker, commands = place.worker()
+    asked: list[bool] = []
+
+    def act(_node_id: int, *, leaving: bool = False) -> None:
+        if leaving:
+            asked.append(leaving)
+            if len(asked) == 1:
+                raise StoreUnavailable("it is away")
+
+    worker.ports = replace(worker.ports, act=act)
+    ticks(worker)
+    commands.end("a")
+    until_it_leaves(place, worker)
+    assert len(asked) == 2
 
 
 def test_a_workflow_without_commands_is_not_asked_for_actions(tmp_path: Path) -> None:
