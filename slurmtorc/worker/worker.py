@@ -292,10 +292,10 @@ class Worker:
         self._acting.tell()
         if not self._acting.is_open and self.left is None:
             self._acting.begin(now)
+        self._give_back(now)  # first: what is on the shelf must not be claimed a second time
         moves = self._moves(now)
         if moves:
             self._exchange()
-        self._give_back(now)
         self._note_accounts()
         if now >= self._next_outlook or (moves and not self.running):
             self._look(now)
