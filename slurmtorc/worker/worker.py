@@ -429,10 +429,13 @@ class Worker:
 
     def _find_lost(self) -> None:
         """After an answer that never came: give back what we hold without knowing it."""
-        mine = {*self.running, *self._ahead(), *(report.job_id for report in self._reports)}
-        unknown = set(self.ports.store.held(self.station.node.id)) - mine
+        store, node_id = self.ports.store, self.station.node.id
+        if self._reports:  # first: the next attempt of one of these may be what was lost
+            store.complete(node_id, self._reports)
+            self._reports = []
+        unknown = set(store.held(node_id)) - {*self.running, *self._ahead()}
         if unknown:
-            self.ports.store.give_up(self.station.node.id, sorted(unknown))
+            store.give_up(node_id, sorted(unknown))
 
 
 def _executor(station: Station) -> ActionRun:
