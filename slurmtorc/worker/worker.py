@@ -428,7 +428,7 @@ class Worker:
             raise error
 
     def _find_lost(self) -> None:
-        """After an answer that never came: give back what we hold without knowing it."""
+        """After an answer that never came: give back jobs, and do actions, that we do not know."""
         store, node_id = self.ports.store, self.station.node.id
         if self._reports:  # first: the next attempt of one of these may be what was lost
             store.complete(node_id, self._reports)
@@ -436,6 +436,9 @@ class Worker:
         unknown = set(store.held(node_id)) - {*self.running, *self._ahead()}
         if unknown:
             store.give_up(node_id, sorted(unknown))
+        self._acting.adopt()
+        if self.stopped is not None:
+            self._acting.stop(self.stopped, hard=self._killed)
 
 
 def _executor(station: Station) -> ActionRun:
