@@ -136,6 +136,8 @@ _WORKFLOW_OF = Prepared(
     select(t.workflow.c.id, t.workflow.c.is_canceled, t.compute_node.c.is_active)
     .join(t.compute_node, t.compute_node.c.workflow_id == t.workflow.c.id)
     .where(t.compute_node.c.id == bindparam("node"))
+    # nobody gives the worker up until its claim is committed, and found
+    .with_for_update(read=True, of=t.compute_node)
 )
 
 

@@ -296,10 +296,12 @@ _UNFINISHED = Prepared(
 )
 
 
+# A running job may end at this moment, and a blocked one be canceled, out of our sight.
 _WAITING = Prepared(
     select(_J.id)
     .where(
-        _J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN - {JobStatus.RUNNING})
+        _J.workflow_id == bindparam("workflow"),
+        t.has_status(t.job, *OPEN - {JobStatus.RUNNING, JobStatus.BLOCKED}),
     )
     .limit(1)
 )

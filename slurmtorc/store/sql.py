@@ -195,11 +195,9 @@ class SqlStore(Revising):
         now = self.clock.now()
 
         def work(connection: Connection) -> list[int]:
-            lost = jobs.give_up(
-                connection, compute_node_id, jobs.held(connection, compute_node_id), now
-            )
-            allocations.retire(connection, compute_node_id, now)
-            return lost
+            allocations.retire(connection, compute_node_id, now)  # first: it claims no more
+            mine = jobs.held(connection, compute_node_id)
+            return jobs.give_up(connection, compute_node_id, mine, now)
 
         return self._change(work)
 

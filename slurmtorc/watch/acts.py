@@ -202,8 +202,8 @@ class Actor:
         if succeeded is None:
             return False
         now = self.ports.clock.now()
-        settle(self.ports.store, workflow, dead.after_scripts(succeeded), now, self.ports.traces)
-        return True
+        dead = dead.after_scripts(succeeded)
+        return settle(self.ports.store, workflow, dead, now, self.ports.traces)
 
     def _held(self, node_id: int) -> bool:
         return bool(self.ports.store.held(node_id))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from slurmtorc.model import ExecutionConfig, FailureHandler, Job, JobStatus, Report
+from slurmtorc.model import ComputeNode, ExecutionConfig, FailureHandler, Job, JobStatus, Report
 from slurmtorc.rules.endings import judge
 from slurmtorc.rules.retrying import End, Retry, after
 from slurmtorc.watch.look import EVERYTHING
@@ -19,7 +19,7 @@ from slurmtorc.watch.look import EVERYTHING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from slurmtorc.model import ComputeNode, Workflow
+    from slurmtorc.model import Workflow
     from slurmtorc.ports import Store
     from slurmtorc.rules.endings import Verdict
     from slurmtorc.watch.look import Lost
@@ -114,17 +114,20 @@ def settle(
     dead: Toll,
     now: float,
     traces: Callable[[Workflow, ComputeNode, Job], Traces],
-) -> None:
-    """Write it down, in one transaction; the worker is over."""
+) -> bool:
+    """Write it down, in one transaction; the worker is over. False if it has woken since."""
     node, ended_at = dead.lost.node, dead.lost.ended_at
     ended = now if ended_at is None else min(now, ended_at)
     reports = [
         _report(fate, workflow, ended, traces(workflow, node, fate.job)) for fate in dead.fates
     ]
     with store.together():
+        if store.get(ComputeNode, node.id).lease_until > max(now, node.lease_until):
+            return False
         store.release(node.id, dead.claimed)
         store.complete(node.id, reports)
-        store.retire(node.id)
+        store.abandon(node.id)  # with what it has taken since we looked
+    return True
 
 
 def _report(fate: Fate, workflow: Workflow, ended: float, left: Traces) -> Report:

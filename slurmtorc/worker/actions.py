@@ -215,12 +215,26 @@ class Acting:
         run = self._ports.store.claim_action(action.id, by)
         if run is None:
             return False
+        self._start(action, run)
+        return True
+
+    def adopt(self) -> None:
+        """Start what was claimed by us and the answer lost: no command of it has begun."""
+        if not self._known:
+            return
+        mine = {"compute_node_id": self._me.compute_node_id, "end_time": None}
+        ours = {execution.run.id for execution in self._running.values()}
+        ours.update(outcome.run.id for outcome in self._untold)
+        for run in self._ports.store.rows(ActionRun, **mine).items:
+            if run.id not in ours and run.action_id in self._known:
+                self._start(self._known[run.action_id], run)
+
+    def _start(self, action: Action, run: ActionRun) -> None:
         commands = tuple(action.action_config.get("commands", ()))
         execution = _Execution(action, run, commands, last=action.trigger_type in _END)
         self._running[_FIRST_KEY + run.id] = execution
         log.info("Action started action_id=%d trigger=%s", action.id, action.trigger_type.value)
         self._next(execution)
-        return True
 
     def _next(self, execution: _Execution) -> None:
         """Start the next command, or be done."""

@@ -292,10 +292,10 @@ class Worker:
         self._acting.tell()
         if not self._acting.is_open and self.left is None:
             self._acting.begin(now)
+        self._give_back(now)  # first: what is on the shelf must not be claimed a second time
         moves = self._moves(now)
         if moves:
             self._exchange()
-        self._give_back(now)
         self._note_accounts()
         if now >= self._next_outlook or (moves and not self.running):
             self._look(now)
@@ -431,11 +431,17 @@ class Worker:
             raise error
 
     def _find_lost(self) -> None:
-        """After an answer that never came: give back what we hold without knowing it."""
-        mine = {*self.running, *self._ahead(), *(report.job_id for report in self._reports)}
-        unknown = set(self.ports.store.held(self.station.node.id)) - mine
+        """After an answer that never came: give back jobs, and do actions, that we do not know."""
+        store, node_id = self.ports.store, self.station.node.id
+        if self._reports:  # first: the next attempt of one of these may be what was lost
+            store.complete(node_id, self._reports)
+            self._reports = []
+        unknown = set(store.held(node_id)) - {*self.running, *self._ahead()}
         if unknown:
-            self.ports.store.give_up(self.station.node.id, sorted(unknown))
+            store.give_up(node_id, sorted(unknown))
+        self._acting.adopt()
+        if self.stopped is not None:
+            self._acting.stop(self.stopped, hard=self._killed)
 
 
 def _executor(station: Station) -> ActionRun:

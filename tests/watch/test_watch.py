@@ -34,8 +34,9 @@ from slurmtorc.rules.watching import Policy
 from slurmtorc.schedule.submit import Submitter
 from slurmtorc.store.sql import SqlStore
 from slurmtorc.watch.acts import Manner, Ports
+from slurmtorc.watch.look import Lost
 from slurmtorc.watch.scripts import Scripts
-from slurmtorc.watch.sweep import Traces
+from slurmtorc.watch.sweep import Traces, settle, toll
 from slurmtorc.watch.watcher import Conduct, View, Watch
 
 if TYPE_CHECKING:
@@ -251,6 +252,26 @@ def test_what_accounting_says_of_an_allocation_is_the_end_of_its_jobs(
     after = stage.store.get(Allocation, allocation.id)
     assert (after.status, after.reason) == (AllocationStatus.COMPLETE, state.value)
     assert not stage.store.rows(ComputeNode, is_active=True).items
+
+
+@pytest.mark.parametrize("wakes", [False, True])
+def test_a_worker_that_moves_while_its_end_is_written_lives_or_keeps_nothing(
+    stage: Stage, *, wakes: bool
+) -> None:
+    stage.begin(a_draft("a", "b"))
+    node = stage.store.register(a_node(stage.id, lease_until=stage.clock.now()))
+    (first,) = stage.store.claim_next(node.id, 1)
+    stage.clock.sleep(POLL)
+    workflow, now = stage.store.get(Workflow, stage.id), stage.clock.now()
+    dead = toll(stage.store, workflow, Lost(node))
+    stage.store.claim_next(node.id, 1)
+    stage.store.start(node.id, [first.job_id])
+    if wakes:
+        stage.store.heartbeat(node.id, now + 120)
+    over = settle(stage.store, workflow, dead, now, lambda *_: Traces())
+    assert over is not wakes
+    assert stage.store.get(ComputeNode, node.id).is_active is wakes
+    assert len(stage.store.held(node.id)) == (2 if wakes else 0)
 
 
 def test_claimed_jobs_of_a_dead_worker_just_go_back(stage: Stage) -> None:

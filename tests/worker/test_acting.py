@@ -191,6 +191,38 @@ def test_nodes_are_asked_for_at_the_end_although_the_store_is_away_at_first(
     assert len(asked) == 2
 
 
+def test_a_start_whose_claim_was_not_answered_is_made_once_and_holds_nobody_up(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path, running(T.ON_WORKFLOW_START, "one"), jobs=("a", "b", "c"))
+    first, doing = place.worker()
+    second, waiting = place.worker()
+    lose_the_answer_to_a_claim(place)
+    ticks(first, 1)
+    assert doing.names() == []
+    place.clock.sleep(1)
+    ticks(first)
+    ticks(second)
+    assert (doing.names(), waiting.names()) == (["one"], [])
+    doing.end("one")
+    ticks(first)
+    ticks(second)
+    assert (doing.names(), waiting.names()) == (["a", "b"], ["c"])
+    assert place.runs() == [(0, None)]
+
+
+def lose_the_answer_to_a_claim(place: Place) -> None:
+    """The next action is claimed and committed, and nobody hears of it."""
+    claim = place.store.claim_action
+
+    def unheard(action_id: int, by: ActionRun) -> None:
+        place.store.claim_action = claim  # type: ignore[method-assign]  once only
+        claim(action_id, by)
+        raise StoreUnavailable("the answer was lost")
+
+    place.store.claim_action = unheard  # type: ignore[method-assign,assignment]  no port fails so
+
+
 def test_a_workflow_without_commands_is_not_asked_for_actions(tmp_path: Path) -> None:
     place = Place(tmp_path)
     worker, commands = place.worker()

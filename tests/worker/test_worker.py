@@ -17,6 +17,7 @@ from slurmtorc.model import (
     Draft,
     Ending,
     ExecutionConfig,
+    FailureHandler,
     File,
     Job,
     JobStatus,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     Maker = Callable[..., "Stage"]
 
 S = JobStatus
+RETRY = FailureHandler(name="h", rules=({"exit_codes": [3], "max_retries": 2},))
+PARTS = ("requirements", "files", "workflow", "failure_handlers")
 PATIENCE = 3000
 
 
@@ -140,7 +143,7 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Maker:
     def make(*jobs: Any, **values: Any) -> Stage:
-        parts = {k: values.pop(k) for k in ("requirements", "files", "workflow") if k in values}
+        parts = {k: values.pop(k) for k in PARTS if k in values}
         return Stage(a_draft(*jobs, **parts), tmp_path, **values)
 
     return make
@@ -554,11 +557,23 @@ class Flaky:
         self.inner = store
         self.down = False
         self.lose_answer = False
+        self.lose_answer_to = ""
 
     def __getattr__(self, name: str) -> Any:
         if self.down:
             raise StoreUnavailable("the network is gone")
-        return getattr(self.inner, name)
+        verb = getattr(self.inner, name)
+        return self.unheard(verb) if name == self.lose_answer_to else verb
+
+    def unheard(self, verb: Callable[..., Any]) -> Callable[..., Any]:
+        """It is done and committed, and nobody hears of it."""
+
+        def done(*values: Any) -> Any:
+            self.lose_answer_to = ""
+            verb(*values)
+            raise StoreUnavailable("the answer was lost")
+
+        return done
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -574,6 +589,7 @@ class Flaky:
 def flaky(s: Stage) -> Flaky:
     wrapped = Flaky(s.store)
     s.worker.ports = replace(s.worker.ports, store=wrapped)
+    s.worker._intake._store = wrapped
     return wrapped
 
 
@@ -645,6 +661,43 @@ def test_reports_whose_answer_was_lost_are_told_again_without_harm(stage: Maker)
     s.tick()
     assert s.statuses()["a"] == "completed"
     assert [r for r in s.results() if r[0] == "a"] == [("a", 1, 0, "exit")]
+
+
+def test_a_retry_is_not_lost_with_the_answer_that_gave_it(stage: Maker) -> None:
+    s = stage(a_job("a", failure_handler=0), failure_handlers=[RETRY])
+    store = flaky(s)
+    s.tick()
+    s.launcher.end(s.key("a"), 3)
+    store.lose_answer = True
+    s.tick()
+    assert s.job("a").attempt_id == 2
+    assert s.runs() == set()
+    s.clock.sleep(1)
+    s.tick()
+    assert s.runs() == {"a"}
+    s.launcher.end(s.key("a"))
+    s.until_it_leaves()
+    told = [("a", 1, 3, "exit"), ("a", 2, -128, "orphaned"), ("a", 3, 0, "exit")]
+    assert s.results() == told
+
+
+def test_what_is_withdrawn_runs_once_though_the_answer_was_lost(stage: Maker) -> None:
+    s = stage(*(f"j{i:02d}" for i in range(20)))
+    store = flaky(s)
+    s.tick()
+    for key in list(s.launcher.running()):
+        s.launcher.end(key)
+    s.tick()
+    assert s.worker._intake.shelf.claims
+    s.clock.sleep(1)
+    store.lose_answer_to = "withdraw"
+    s.tick()
+    assert not store.lose_answer_to
+    s.launcher.end(min(s.launcher.running()))
+    s.clock.sleep(1)
+    s.tick(2)
+    started = {name for name, status in s.statuses().items() if status == "running"}
+    assert started >= s.runs(), "a job that runs was withdrawn, for others to run again"
 
 
 def test_an_outage_without_jobs_ends_the_worker_in_the_end(stage: Maker) -> None:
