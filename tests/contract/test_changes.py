@@ -478,3 +478,25 @@ def test_a_workflow_is_complete_when_the_last_job_that_was_left_is_disabled(
     store.disable(workflow_id, [ids(store, workflow_id)["b"]])
     told = [event.type for event in store.rows(Event, workflow_id=workflow_id).items]
     assert told.count("workflow_completed") == 1
+
+
+# ── workers of the run before ────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_worker_that_slept_through_the_beginning_of_a_run_is_told_to_end(
+    store: SqlStore, clock: ManualClock, force: bool
+) -> None:
+    workflow_id, node = begin(store, a_draft("a"))
+    run(store, node, clock.now(), return_code=1)
+    store.rerun(workflow_id, list(ids(store, workflow_id).values()), force=force)
+    assert not store.heartbeat(node, clock.now() + 60)
+    assert store.claim(node, PLENTY, 1) == []
+
+
+def test_a_worker_that_comes_for_a_run_that_is_over_is_refused(store: SqlStore) -> None:
+    workflow_id, _ = begin(store, a_draft("a"))
+    store.rerun(workflow_id, [], after_run=1)
+    with pytest.raises(Conflict, match=r"run 2 of workflow 1 was begun .* came for run 1"):
+        store.register(a_node(workflow_id), run_id=1)
+    assert store.register(a_node(workflow_id), run_id=2).is_active
