@@ -89,6 +89,7 @@ def test_a_watch_killed_at_any_step_between_intent_and_record_loses_and_doubles_
     torc: Torc, store: SqlStore, cluster: RunningCluster
 ) -> None:
     steps = torc.folder / "steps"
+    torc("watch", str(begun(torc, store, held=True)), *ONCE)  # does what is done once a day
     torc.env["TORC_TEST_STEPS"] = str(steps)
     torc("watch", str(begun(torc, store, held=True)), *ONCE)
     told = steps.read_text().splitlines()

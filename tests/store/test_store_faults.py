@@ -206,7 +206,7 @@ class Verbs:
         self.store.initialize(1)
 
     def register(self) -> None:
-        self.store.register(a_node(1))
+        self.store.register(a_node(1, lease_until=0.0))
 
     def intend(self) -> None:
         self.store.intend([an_allocation(1, f"{i}{'t' * 300}") for i in range(20)])
