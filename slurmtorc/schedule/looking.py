@@ -77,9 +77,7 @@ def look(
     return sight
 
 
-def new_times(
-    store: Store, workflow: Workflow, chosen: Collection[int]
-) -> dict[int, float | None]:
+def new_times(store: Store, workflow: Workflow, chosen: Collection[int]) -> dict[int, float | None]:
     """File id -> its time, of files that were changed and that only jobs which run again read.
 
     A job that stays must still be told of the change by the next look.
