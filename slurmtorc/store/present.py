@@ -20,7 +20,7 @@ from slurmtorc.store.among import among
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import Connection, Row, RowMapping
+    from sqlalchemy import Connection, RowMapping
 
 SHOWN = 5
 _J, _N = t.job.c, t.compute_node.c
@@ -106,7 +106,7 @@ def refuse_workers(connection: Connection, workflow_id: int, now: float) -> None
     _refuse_alive(found, workflow_id, now)
 
 
-def _refuse_alive(found: Sequence[Row[Any]], workflow_id: int, now: float) -> None:
+def _refuse_alive(found: Sequence[Any], workflow_id: int, now: float) -> None:
     """Raise Conflict if the lease of any of these workers lasts."""
     where = [f"{row.hostname} (pid {row.pid})" for row in found if row.lease_until > now]
     if where:
