@@ -83,7 +83,7 @@ def a_report(claim: Claim, **values: Any) -> Report:
 def begin(store: Store, draft: Draft) -> tuple[int, int]:
     """Create and initialize a workflow, with one worker; their ids.
 
-    Its lease is over, so that a new run may begin while it is there.
+    Its lease is over, so that a new run may begin, which needs another worker.
     """
     workflow_id = store.create(draft)
     store.initialize(workflow_id)

@@ -61,7 +61,7 @@ def reset_jobs(
     force: bool,
     dry_run: bool,
     no_prompts: bool,
-) -> None:
+) -> int:
     """Let chosen jobs begin anew with the next run.
 
     Name them by id, or by --status or --return-code with --workflow-id. What comes behind them runs
@@ -84,7 +84,7 @@ def reset_jobs(
         jobs = _matching(state.store, workflow_id, statuses, return_code)
     if not jobs:
         raise NotFound(f"no job of workflow {workflow_id} is chosen; see torc jobs list")
-    carry_out_reset(
+    return carry_out_reset(
         state,
         workflow_id,
         jobs,

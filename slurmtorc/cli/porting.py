@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 @click.command("export", cls=TorcCommand)
 @click.argument("workflow_id", type=ID)
 @click.option("-o", "--output", metavar="FILE", help="Write here.  [default: standard output]")
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @click.option("--include-results", is_flag=True, help="With the results of all runs.")
 @click.option("--include-events", is_flag=True, help="With all events.")
 @pass_state
 def export(
-    state: State, workflow_id: int, output: str | None, include_results: bool, include_events: bool
+    state: State,
+    workflow_id: int,
+    output: str | None,
+    force: bool,
+    include_results: bool,
+    include_events: bool,
 ) -> None:
     """Write a whole workflow as one JSON document, for `torc workflows import`.
 
@@ -40,6 +46,8 @@ def export(
     from slurmtorc.schedule.exporting import export as whole
     from slurmtorc.wiring import clock
 
+    if output is not None and Path(output).is_file() and not force:
+        raise Conflict(f"{output} is there already; name another file, or give --force")
     document = whole(
         state.store,
         workflow_id,

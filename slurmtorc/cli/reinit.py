@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,8 @@ from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from slurmtorc.model import Workflow
     from slurmtorc.schedule.reinit import ReinitPlan
 
@@ -52,12 +55,9 @@ def reinit(
     """
     from slurmtorc.schedule.reinit import plan_reinit
 
-    store = state.store
-    if not dry_run:
-        sweep_here(state, workflow_id)
     _refuse_unbegun(state, workflow_id)
-    plan = plan_reinit(store, workflow_id, by_contents=by_contents)
-    carry_out(state, plan, dry_run=dry_run, force=force, no_prompts=no_prompts)
+    planned = partial(plan_reinit, state.store, workflow_id, by_contents=by_contents)
+    carry_out(state, planned, dry_run=dry_run, force=force, no_prompts=no_prompts)
 
 
 @click.command("restart", cls=TorcCommand)
@@ -84,11 +84,9 @@ def restart(
     """
     from slurmtorc.schedule.reinit import plan_reinit
 
-    if not dry_run:
-        sweep_here(state, workflow_id)
     _refuse_unbegun(state, workflow_id)
-    plan = plan_reinit(state.store, workflow_id, anew=True, by_contents=by_contents)
-    carry_out(state, plan, dry_run=dry_run, force=force, no_prompts=no_prompts)
+    planned = partial(plan_reinit, state.store, workflow_id, anew=True, by_contents=by_contents)
+    carry_out(state, planned, dry_run=dry_run, force=force, no_prompts=no_prompts)
 
 
 @click.command("initialize", cls=TorcCommand)
@@ -115,37 +113,38 @@ def initialize(
     """
     from slurmtorc.model import Workflow
     from slurmtorc.schedule.begin import begin
+    from slurmtorc.schedule.reinit import plan_reinit
 
     workflow = state.store.get(Workflow, workflow_id)
+    _refuse_archived(workflow)
     if workflow.run_id:
-        _begin_anew(state, workflow, dry_run=dry_run, force=force, no_prompts=no_prompts)
+        _refuse_unasked(state, workflow, dry_run=dry_run, no_prompts=no_prompts)
+        planned = partial(plan_reinit, state.store, workflow_id, anew=True, by_contents=by_contents)
+        carry_out(state, planned, dry_run=dry_run, force=force, no_prompts=no_prompts)
         return 0
     if dry_run:
-        return _foresee(state, workflow, force=force)
+        return foresee(state, workflow, force=force)
     workflow = begin(state.store, workflow_id, ignore_missing=force, by_contents=by_contents)
     _say_begun(state, workflow, f"Began run {workflow.run_id} of workflow {workflow_id}")
     return 0
 
 
-def _begin_anew(
-    state: State, workflow: Workflow, *, dry_run: bool, force: bool, no_prompts: bool
-) -> None:
-    from slurmtorc.schedule.reinit import plan_reinit
-
+def _refuse_unasked(state: State, workflow: Workflow, *, dry_run: bool, no_prompts: bool) -> None:
+    """Raise Conflict if nobody can be asked whether everything is to run again."""
     if not (dry_run or no_prompts or (sys.stdin.isatty() and not state.as_json)):
         message = f"workflow {workflow.id} has been run already (run {workflow.run_id})"
         raise Conflict(
             f"{message}; begin what must run again with `torc workflows reinit {workflow.id}`, or "
             f"everything with `torc workflows restart {workflow.id}` (or --no-prompts here)"
         )
-    plan = plan_reinit(state.store, workflow.id, anew=True)
-    carry_out(state, plan, dry_run=dry_run, force=force, no_prompts=no_prompts)
 
 
-def _foresee(state: State, workflow: Workflow, *, force: bool) -> int:
+def foresee(state: State, workflow: Workflow, *, force: bool) -> int:
     """What a first run would meet, under torc's keys; 1 if it could not begin."""
-    from slurmtorc.schedule.looking import modified
+    from slurmtorc.schedule.looking import modified, refuse_missing
 
+    _refuse_archived(workflow)
+    refuse_missing(state.store, workflow, [])  # user data
     directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
     needed = state.store.required_files(workflow.id)
     missing = [file.path for file in needed if modified(directory, file.path) is None]
@@ -171,48 +170,76 @@ def _refuse_unbegun(state: State, workflow_id: int) -> None:
     from slurmtorc.model import Workflow
 
     workflow = state.store.get(Workflow, workflow_id)
-    if workflow.is_archived:
-        message = f"workflow {workflow_id} is archived; take it out of the archive first"
-        raise Conflict(f"{message}: torc workflows archive false {workflow_id}")
+    _refuse_archived(workflow)
     if not workflow.run_id:
         message = f"workflow {workflow_id} has not been run yet, so nothing can run again"
         raise Conflict(f"{message}; begin with `torc run {workflow_id}`")
 
 
-def sweep_here(state: State, workflow_id: int) -> None:
-    """Workers of this machine that have died hold nothing any more."""
+def _refuse_archived(workflow: Workflow) -> None:
+    if workflow.is_archived:
+        message = f"workflow {workflow.id} is archived; take it out of the archive first"
+        raise Conflict(f"{message}: torc workflows archive false {workflow.id}")
+
+
+def sweep_here(state: State, workflow_id: int) -> bool:
+    """Workers of this machine that have died hold nothing any more; whether any job came back."""
     from slurmtorc.worker.node import this_node
     from slurmtorc.worker.sweep import sweep
 
     if back := sweep(state.store, workflow_id, this_node(os.environ).hostname):
         note(f"Workflow {workflow_id}: {jobs_of(back)} of a worker that died come back")
+    return bool(back)
 
 
 def carry_out(
     state: State,
-    plan: ReinitPlan,
+    planned: Callable[[], ReinitPlan],
     *,
     dry_run: bool,
     force: bool,
     no_prompts: bool,
 ) -> None:
-    """Show a plan; ask; begin the run."""
+    """Show a plan; ask; begin the run. Nothing is changed before the answer."""
     from slurmtorc.cli.replan import as_json, show
-    from slurmtorc.schedule.reinit import begin_again
 
-    workflow_id, count = plan.workflow.id, len(plan.reasons)
+    plan = planned()
     if dry_run:
         emit_json(as_json(plan) | {"dry_run": True}) if state.as_json else show(plan)
         return
-    if not plan.is_needed:
+    if plan.is_needed and not _agreed(state, plan, no_prompts=no_prompts):
+        return
+    if sweep_here(state, plan.workflow.id):
+        plan = planned()
+    _refuse_held(plan)
+    if plan.is_needed:
+        _begin(state, plan, force=force)
+    else:
         _nothing(state, plan)
-        return
-    asks = not (no_prompts or state.as_json) and sys.stdin.isatty()
-    if asks:
+
+
+def _agreed(state: State, plan: ReinitPlan, *, no_prompts: bool) -> bool:
+    from slurmtorc.cli.replan import show
+
+    if not (no_prompts or state.as_json) and sys.stdin.isatty():
         show(plan, stderr=True)
-    question = f"Begin run {plan.workflow.run_id + 1} of workflow {workflow_id}: {jobs_of(count)}?"
-    if not agreed(state, question, no_prompts=no_prompts):
-        return
+    count = jobs_of(len(plan.reasons) or plan.waiting)
+    question = f"Begin run {plan.workflow.run_id + 1} of workflow {plan.workflow.id}: {count}?"
+    return agreed(state, question, no_prompts=no_prompts)
+
+
+def _refuse_held(plan: ReinitPlan) -> None:
+    """Raise Conflict while jobs are held: what was changed would not be seen by those."""
+    if plan.held:
+        message = f"workflow {plan.workflow.id} has {plan.held} pending or running jobs"
+        raise Conflict(f"{message}; wait for them, or cancel the workflow first")
+
+
+def _begin(state: State, plan: ReinitPlan, *, force: bool) -> None:
+    from slurmtorc.cli.replan import as_json
+    from slurmtorc.schedule.reinit import begin_again
+
+    workflow_id, count = plan.workflow.id, len(plan.reasons)
     begun = begin_again(state.store, plan, ignore_missing=force, force=force)
     if state.as_json:
         emit_json(as_json(plan) | {"dry_run": False, "status": "success", "message": "begun"})

@@ -27,10 +27,15 @@ def show(plan: ReinitPlan, *, stderr: bool = False) -> None:
     workflow = plan.workflow
     title = f"Jobs of workflow {workflow.id} that run again in run {workflow.run_id + 1}"
     empty = f"Nothing of workflow {workflow.id} must run again."
+    if plan.is_needed:  # it was canceled
+        waiting = jobs_of(plan.waiting)
+        empty = (
+            f"Run {workflow.run_id + 1} of workflow {workflow.id} begins for {waiting} that wait."
+        )
     emit_table(title, ("ID", "Name", "Was", "Why"), jobs, empty=empty, stderr=stderr)
     if len(plan.reasons) > MOST:
         note(f"{jobs_of(len(plan.reasons) - MOST)} more; -f json has all of them")
-    if plan.waiting:
+    if plan.waiting and not plan.workflow.is_canceled:
         verb = "is" if plan.waiting == 1 else "are"
         note(f"{jobs_of(plan.waiting)} of run {workflow.run_id} {verb} still to run, as before")
     if plan.actions and plan.is_needed:

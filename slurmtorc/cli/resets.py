@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, jobs_of
+from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, jobs_of, perhaps
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json, emit_table, note
@@ -130,7 +130,7 @@ def reset_status(
     force: bool,
     dry_run: bool,
     no_prompts: bool,
-) -> None:
+) -> int:
     """Let jobs begin anew: they become uninitialized, until the next run begins.
 
     Results and output files stay, and attempts are counted on. Disabled jobs stay out. The next
@@ -140,7 +140,7 @@ def reset_status(
     Example: torc workflows reset-status 7 --failed-only
     """
     jobs = _resettable(state.store, workflow_id, failed_only=failed_only)
-    carry_out_reset(
+    return carry_out_reset(
         state,
         workflow_id,
         jobs,
@@ -162,36 +162,48 @@ def carry_out_reset(
     dry_run: bool,
     no_prompts: bool,
     more: Mapping[str, Any] | None = None,
-) -> None:
+) -> int:
     """Reset chosen jobs, or show which; and begin the run, if that is wanted."""
+    from slurmtorc.cli.reinit import sweep_here
+
+    if dry_run:
+        with perhaps(state.store, dry_run=True):
+            state.store.reset_jobs(workflow_id, [job.id for job in jobs], force=force)
     if dry_run and reinitialize:
-        _show_run(state, workflow_id, jobs)
-        return
+        return _show_run(state, workflow_id, jobs)
     if not dry_run:
         question = f"Reset {jobs_of(len(jobs))} of workflow {workflow_id}?"
         if jobs and not agreed(state, question, no_prompts=no_prompts):
-            return
+            return 0
+        sweep_here(state, workflow_id)
         jobs = _reset(state.store, workflow_id, jobs, begin_anew=reinitialize, force=force)
     if state.as_json:
         emit_json(_as_json(workflow_id, jobs, dry_run=dry_run) | dict(more or {}))
-        return
+        return 0
     if dry_run:
         rows = ((job.id, job.name, job.status.word, job.attempt_id) for job in jobs)
         columns = ("ID", "Name", "Status", "Attempt")
         empty = f"No job of workflow {workflow_id} would be reset."
         emit_table(f"Would be reset in workflow {workflow_id}", columns, rows, empty=empty)
-        return
+        return 0
     click.echo(f"Reset {jobs_of(len(jobs))} of workflow {workflow_id}")
     if jobs and not reinitialize:
         note(f"Begin them again with: torc run {workflow_id}")
+    return 0
 
 
-def _show_run(state: State, workflow_id: int, jobs: Sequence[Job]) -> None:
+def _show_run(state: State, workflow_id: int, jobs: Sequence[Job]) -> int:
+    from slurmtorc.cli.reinit import foresee
     from slurmtorc.cli.replan import as_json, show
+    from slurmtorc.model import Workflow
     from slurmtorc.schedule.reinit import plan_reinit
 
+    workflow = state.store.get(Workflow, workflow_id)
+    if not workflow.run_id:
+        return foresee(state, workflow, force=False)
     plan = plan_reinit(state.store, workflow_id, reset=[job.id for job in jobs])
     emit_json(as_json(plan) | {"dry_run": True}) if state.as_json else show(plan)
+    return 0
 
 
 def _resettable(store: Store, workflow_id: int, *, failed_only: bool) -> list[Job]:

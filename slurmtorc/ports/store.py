@@ -163,8 +163,11 @@ class Store(Revisions, Protocol):
 
     # workers
 
-    def register(self, node: ComputeNode) -> ComputeNode:
-        """Record a new worker. The first of an allocation makes the allocation active."""
+    def register(self, node: ComputeNode, *, run_id: int | None = None) -> ComputeNode:
+        """Record a new worker. The first of an allocation makes the allocation active.
+
+        Raises Conflict if the workflow is in another run than `run_id` by now.
+        """
 
     def heartbeat(self, compute_node_id: int, lease_until: float) -> bool:
         """Renew the lease; False when the worker has been given up and must end."""

@@ -17,7 +17,7 @@ from slurmtorc.model import JobStatus
 from slurmtorc.rules.staleness import Cause, FileSeen, Reason, change
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from slurmtorc.model import File, Standing, Workflow
     from slurmtorc.ports import Store
@@ -38,14 +38,14 @@ class Sight:
     times: dict[int, float | None] = field(default_factory=dict)
     """File id -> the modification time to note, where it is another than was noted."""
     contents: dict[int, str | None] = field(default_factory=dict)
-    """File id -> the contents to note; only if contents were asked for."""
+    """File id -> the contents to note; None where only its time was asked for, and is another."""
 
     def note(self, file: File, seen: FileSeen) -> None:
         """What is to be noted when the run begins."""
         if seen.now != file.st_mtime:
             self.times[file.id] = seen.now
-        if seen.by_contents and seen.contents != file.content_hash:
-            self.contents[file.id] = seen.contents
+        if seen.contents != file.content_hash and (seen.by_contents or seen.now != file.st_mtime):
+            self.contents[file.id] = seen.contents  # none: they are of another time, and unknown
 
     def tell(self, found: Mapping[int, Reason], users: Mapping[int, Sequence[int]]) -> None:
         """What was found of files is told to the jobs that use them."""
@@ -78,6 +78,22 @@ def look(
     }
     sight.tell(missing, completed)
     return sight
+
+
+def new_times(store: Store, workflow: Workflow, chosen: Collection[int]) -> dict[int, float | None]:
+    """File id -> its time, of files that were changed and that only jobs which run again read.
+
+    A job that stays must still be told of the change by the next look.
+    """
+    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+    times = {
+        file.id: now
+        for file, _ in store.used_files(workflow.id)
+        if (now := modified(directory, file.path)) != file.st_mtime
+    }
+    readers = store.readers(times) if times else {}
+    again = frozenset(chosen)
+    return {file: times[file] for file, jobs in readers.items() if again.issuperset(jobs)}
 
 
 def see(directory: str, file: File, *, is_written: bool, by_contents: bool) -> FileSeen:

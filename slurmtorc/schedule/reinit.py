@@ -49,12 +49,18 @@ class ReinitPlan:
         return sum(job.status in _WAITING for job in self.jobs.values())
 
     @property
+    def held(self) -> int:
+        """Jobs that a worker of the present run holds."""
+        return sum(job.status in _HELD for job in self.jobs.values())
+
+    @property
     def is_needed(self) -> bool:
         """Whether there is anything to begin."""
         return bool(self.reasons) or (self.workflow.is_canceled and self.waiting > 0)
 
 
 _WAITING = frozenset({JobStatus.BLOCKED, JobStatus.READY})
+_HELD = frozenset({JobStatus.PENDING, JobStatus.RUNNING})
 
 
 # ── the plan ─────────────────────────────────────────────────────────────────
@@ -163,8 +169,7 @@ def begin_again(
 
 def _refuse_overtaken(store: Store, plan: ReinitPlan) -> None:
     """Raise Conflict if jobs have changed their status since the plan was made."""
-    now = store.standing(plan.workflow.id)
-    if any(now.get(job_id) != plan.jobs[job_id] for job_id in plan.reasons):
+    if store.standing(plan.workflow.id) != plan.jobs:
         what = f"jobs of workflow {plan.workflow.id} have changed meanwhile; nothing was begun"
         raise Conflict(f"{what}; try again")
 

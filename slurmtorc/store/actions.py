@@ -22,6 +22,7 @@ from slurmtorc.rules.triggers import BY_GATE, LEFT_OUT, OF_WORKERS, no_retry
 from slurmtorc.store import allocations, events, executions, records
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.dialect import locks_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,9 +100,22 @@ _COUNT = (
 )
 
 
+_LOCK_HIT = (
+    select(_A.id)
+    .where(
+        _A.id.in_(select(t.action_job.c.action_id).where(among(t.action_job.c.job_id))),
+        _A.trigger_type == bindparam("trigger"),
+    )
+    .order_by(_A.id)
+    .with_for_update()
+)
+
+
 def count(connection: Connection, trigger: TriggerType, job_ids: Sequence[int]) -> None:
     """Jobs have reached what a trigger waits for."""
     if job_ids:
+        if locks_rows(connection):  # in one order: nobody waits in a circle
+            connection.execute(_LOCK_HIT, {"ids": job_ids, "trigger": trigger.value})
         connection.execute(_COUNT, {"ids": job_ids, "trigger": trigger.value})
 
 

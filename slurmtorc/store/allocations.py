@@ -123,12 +123,32 @@ def _changed(
 _REGISTER = insert(t.compute_node).returning(_NODE.id)
 
 
-def register(connection: Connection, node: ComputeNode, now: float) -> ComputeNode:
+_RUN = (
+    select(t.workflow.c.run_id)
+    .where(t.workflow.c.id == bindparam("workflow"))
+    .with_for_update(read=True)
+)
+
+
+def _refuse_other_run(connection: Connection, workflow_id: int, run_id: int | None) -> None:
+    """Raise Conflict if another run was begun; none is begun while this transaction lasts."""
+    if run_id is None:
+        return
+    now = connection.execute(_RUN, {"workflow": workflow_id}).scalar()
+    if now != run_id:
+        message = f"run {now} of workflow {workflow_id} was begun meanwhile"
+        raise Conflict(f"{message}; this worker came for run {run_id}, and ends")
+
+
+def register(
+    connection: Connection, node: ComputeNode, now: float, *, run_id: int | None = None
+) -> ComputeNode:
     """Record a new worker; its allocation is active from now on.
 
     A worker whose allocation is closed, or known under another Slurm id, is one too many: it is
     refused, and must end without touching a job.
     """
+    _refuse_other_run(connection, node.workflow_id, run_id)
     allocation = _joined(connection, node)
     fresh = replace(node, start_time=now, heartbeat=now, is_active=True)
     recorded = replace(fresh, id=connection.execute(_REGISTER, _row(fresh)).scalar_one())

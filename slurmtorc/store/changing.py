@@ -32,7 +32,7 @@ from slurmtorc.store.among import among
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, RowMapping
 
     from slurmtorc.model import JobChange
 
@@ -43,11 +43,17 @@ _MATTERS = ("command", "invocation_script", "env", "depends_on")
 # ── one job ──────────────────────────────────────────────────────────────────
 
 
+_ROW = select(_J.id).where(_J.id == bindparam("job")).with_for_update()
+
+
 def update_job(connection: Connection, job_id: int, change: JobChange, now: float) -> Job:
     """The job with what is given in place of what it had."""
     job = records.get(connection, Job, job_id)
-    present.refuse_archived(workflows.locked(connection, job.workflow_id))
+    row = workflows.locked(connection, job.workflow_id)
+    present.refuse_archived(row)
+    connection.execute(_ROW, {"job": job_id})  # no worker claims it from here on
     present.refuse_running(connection, [job_id])
+    was_open = _is_open(connection, job.workflow_id)
     _refuse_foreign(connection, job, change)
     given = dict(change.given)
     different = [name for name in given if _differs(connection, job, name, given[name])]
@@ -57,6 +63,8 @@ def update_job(connection: Connection, job_id: int, change: JobChange, now: floa
     _note(connection, job, [name for name in different if name in _MATTERS], now)
     data = {"job_id": job_id, "job_name": job.name, "changed": different}
     events.write(connection, job.workflow_id, now, [("job_updated", data)])
+    if "depends_on" in different:
+        _follow(connection, row, now, was_open=was_open)
     return records.get(connection, Job, job_id)
 
 
@@ -186,11 +194,12 @@ def disable(
     in_workflow(connection, workflow_id, job_ids)
     present.refuse_running(connection, job_ids)
     _refuse_completed(connection, job_ids)
+    was_open = _is_open(connection, workflow_id)
     values = {"workflow": workflow_id, "ids": sorted(set(job_ids))}
     found = sorted(connection.execute(_DISABLE, values).scalars())
     if found:
         events.write(connection, workflow_id, now, [("jobs_disabled", {"job_ids": found})])
-        _follow(connection, workflow_id, row["run_id"], now)
+        _follow(connection, row, now, was_open=was_open)
     return found
 
 
@@ -209,11 +218,12 @@ def enable(
     row = workflows.locked(connection, workflow_id)
     present.refuse_archived(row)
     in_workflow(connection, workflow_id, job_ids)
+    was_open = _is_open(connection, workflow_id)
     values = {"workflow": workflow_id, "ids": sorted(set(job_ids))}
     found = sorted(connection.execute(_ENABLE, values).scalars())
     if found:
         events.write(connection, workflow_id, now, [("jobs_enabled", {"job_ids": found})])
-        _follow(connection, workflow_id, row["run_id"], now)
+        _follow(connection, row, now, was_open=was_open)
     return found
 
 
@@ -225,18 +235,26 @@ def delete_jobs(
     present.refuse_archived(row)
     in_workflow(connection, workflow_id, job_ids)
     present.refuse_running(connection, job_ids)
+    was_open = _is_open(connection, workflow_id)
     ids = sorted(set(job_ids))
     connection.execute(delete(t.job).where(among(_J.id)), {"ids": ids})
     events.write(connection, workflow_id, now, [("jobs_deleted", {"job_ids": ids})])
-    _follow(connection, workflow_id, row["run_id"], now)
+    _follow(connection, row, now, was_open=was_open)
 
 
-def _follow(connection: Connection, workflow_id: int, run_id: int, now: float) -> None:
+def _is_open(connection: Connection, workflow_id: int) -> bool:
+    """Whether anything may still run: what is over already is not completed once more."""
+    return bool(workflows.outlook(connection, workflow_id).present)
+
+
+def _follow(connection: Connection, row: RowMapping, now: float, *, was_open: bool) -> None:
     """What a run that has begun makes of other jobs: those that wait, and what waits for gates."""
-    if run_id:
+    workflow_id: int = row["id"]
+    if row["run_id"]:
         rerunning.wait_again(connection, workflow_id, now)
         actions.recount(connection, workflow_id)
-        jobs.tell_if_complete(connection, workflow_id, now)
+        if was_open:
+            jobs.tell_if_complete(connection, workflow_id, now)
 
 
 # ── user data, and the archive ───────────────────────────────────────────────

@@ -7,7 +7,7 @@ away, as its job would run on beside the next attempt.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, select
 
@@ -18,7 +18,7 @@ from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection, RowMapping
 
@@ -39,13 +39,9 @@ _HELD_AMONG = (
     .where(among(_J.id), t.has_status(t.job, JobStatus.PENDING, JobStatus.RUNNING))
     .order_by(_J.id)
 )
-_ALIVE = (
-    select(_N.id, _N.hostname, _N.pid)
-    .where(
-        _N.workflow_id == bindparam("workflow"),
-        _N.is_active.is_(True),
-        _N.lease_until > bindparam("now"),
-    )
+_ACTIVE = (
+    select(_N.id, _N.hostname, _N.pid, _N.lease_until)
+    .where(_N.workflow_id == bindparam("workflow"), _N.is_active.is_(True))
     .order_by(_N.id)
 )
 
@@ -89,19 +85,20 @@ def refuse_running(connection: Connection, job_ids: Collection[int]) -> None:
 def settle_idle(
     connection: Connection, workflow_id: int, now: float, *, force: bool, advice: str = ""
 ) -> None:
-    """No worker lives on into what follows. Those that hold nothing are sent away by `force`."""
-    found = connection.execute(_ALIVE, {"workflow": workflow_id, "now": now}).all()
-    if found and not force:
-        where = _listed([f"{row.hostname} (pid {row.pid})" for row in found])
-        message = f"workflow {workflow_id} has active workers on {where}"
-        raise Conflict(f"{message}; wait for them to end{advice}")
-    ids = [row.id for row in found]
-    busy = connection.execute(_ACTING, {"ids": ids}).first() if found else None
+    """No worker lives on into what follows. Those that hold nothing are sent away by `force`.
+
+    One whose lease is over is sent away in any case: it may only have been asleep.
+    """
+    found = connection.execute(_ACTIVE, {"workflow": workflow_id}).all()
+    if not force:
+        _refuse_alive(found, workflow_id, now, advice)
+    alive = [row.id for row in found if row.lease_until > now]
+    busy = connection.execute(_ACTING, {"ids": alive}).first() if alive else None
     if busy is not None:
         message = f"a worker on {busy.hostname} still executes action {busy.action_id}"
         raise Conflict(f"{message} of workflow {workflow_id}; wait for it to end")
-    for node_id in ids:
-        allocations.retire(connection, node_id, now)
+    for row in found:
+        allocations.retire(connection, row.id, now)
 
 
 def refuse_workers(
@@ -109,7 +106,16 @@ def refuse_workers(
 ) -> None:
     """Raise Conflict while a worker lives, whether it holds a job or not."""
     refuse_held(connection, workflow_id)
-    settle_idle(connection, workflow_id, now, force=False, advice=advice)
+    found = connection.execute(_ACTIVE, {"workflow": workflow_id}).all()
+    _refuse_alive(found, workflow_id, now, advice)
+
+
+def _refuse_alive(found: Sequence[Any], workflow_id: int, now: float, advice: str) -> None:
+    """Raise Conflict if the lease of any of these workers lasts."""
+    where = [f"{row.hostname} (pid {row.pid})" for row in found if row.lease_until > now]
+    if where:
+        message = f"workflow {workflow_id} has active workers on {_listed(where)}"
+        raise Conflict(f"{message}; wait for them to end{advice}")
 
 
 def _listed(names: list[str]) -> str:

@@ -170,10 +170,10 @@ class SqlStore(Revising):
 
     # ── workers ──────────────────────────────────────────────────────────────
 
-    def register(self, node: ComputeNode) -> ComputeNode:
+    def register(self, node: ComputeNode, *, run_id: int | None = None) -> ComputeNode:
         """Record a new worker."""
         now = self.clock.now()
-        return self._change(lambda c: allocations.register(c, node, now))
+        return self._change(lambda c: allocations.register(c, node, now, run_id=run_id))
 
     def heartbeat(self, compute_node_id: int, lease_until: float) -> bool:
         """Renew a worker's lease."""

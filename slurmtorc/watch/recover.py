@@ -20,6 +20,7 @@ from slurmtorc.model import Job, JobStatus, ResourceRequirements, Result, Workfl
 from slurmtorc.ports import Page
 from slurmtorc.rules.healing import Cause, Failure, Healing, Treatment, heal, rescued
 from slurmtorc.rules.remaining import as_if_rerun
+from slurmtorc.schedule.looking import new_times
 from slurmtorc.schedule.regenerate import (
     Options,
     Regeneration,
@@ -199,6 +200,9 @@ def carry_out(hands: Acting, plan: RecoveryPlan, also: Callable[[], None] | None
         for need, jobs in plan.copies:
             (made,) = store.add_requirements(workflow_id, [need])
             store.bind(workflow_id, jobs, requirement_id=made.id)
+        times = new_times(store, plan.workflow, plan.chosen)
+        store.note_files(times)
+        store.note_contents(dict.fromkeys(times))  # those noted were of another time
         store.rerun(workflow_id, plan.chosen)
         nodes = plan_again(
             store,

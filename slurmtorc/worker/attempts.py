@@ -109,8 +109,8 @@ def report_of(
     attempt: Attempt, exit_: Exit, around: Surroundings, stopped: Stopped | None
 ) -> Report:
     """What an ended process means for its job."""
-    outputs = attempt.claim.outputs if exit_.code == 0 else ()
-    files, missing = _outputs(outputs, around.directory)
+    files, absent = _outputs(attempt.claim.outputs, around.directory)
+    missing = absent if exit_.code == 0 else ()  # what a failed job left is noted all the same
     verdict = _verdict(exit_, stopped, missing, around.config)
     success = verdict.status is JobStatus.COMPLETED
     stdio = _tidied(attempt, around) if success else attempt.stdio

@@ -41,7 +41,7 @@ def employ(ports: Ports, workflow: Workflow, offer: Offer) -> Worker:
     refuse_steps_outside(workflow, offer.node)
     around = surroundings(workflow, offer.output_dir, ports.store.url)
     make_folder(os.path.join(around.output_dir, STDIO_FOLDER))  # noqa: PTH118
-    record = ports.store.register(_record(ports, around, offer))
+    record = ports.store.register(_record(ports, around, offer), run_id=workflow.run_id)
     return Worker(ports, _station(record, offer), around, offer.conduct)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from factories import PLENTY, a_node
 
 from slurmtorc.cli import main
 from slurmtorc.model import Job, Result
@@ -293,3 +294,54 @@ def test_a_workflow_that_runs_is_not_begun_again_not_even_by_force(torc: Torc) -
     store = SqlStore(f"sqlite:///{torc.folder}/torc_output/torc.db")
     assert [result.run_id for result in store.rows(Result, job_id=1).items] == [1]
     store.close()
+
+
+def test_dry_runs_refuse_what_the_deed_refuses_and_foresee_what_it_does(
+    torc: Torc, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(torc.folder)
+    empty = GATED.replace("command: echo gate >> log", "command: 'true', input_user_data: [none]")
+    torc.write("empty.yaml", empty + "user_data: [{name: none}]\n")
+    torc.write("w.yaml", GATED)
+
+    def said(*arguments: str, code: int = 0) -> str:
+        assert main(list(arguments)) == code, arguments
+        return "".join(capfd.readouterr())
+
+    said("create", "empty.yaml")
+    assert "user data has no value" in said("workflows", "init", "1", "--dry-run", code=1)
+    said("create", "w.yaml")
+    assert "can begin its first run" in said("jobs", "reset-status", "3", "--reinit", "--dry-run")
+    said("workflows", "init", "2")
+    store = SqlStore(f"sqlite:///{torc.folder}/torc_output/torc.db")
+    node = store.register(a_node(2, hostname="elsewhere", lease_until=0.0)).id
+    store.claim(node, PLENTY, 1)
+    before = dump(torc)
+    for dry in ((), ("--dry-run",)):
+        assert "job 3 (gate_job) is pending" in said("jobs", "reset-status", "3", *dry, code=1)
+    assert "has 1 pending or running jobs; wait" in said("workflows", "reinit", "2", code=1)
+    assert dump(torc) == before
+    store.abandon(node)
+    store.cancel(2)
+    store.close()
+    assert "begin" in said("workflows", "reinit", "2", "--dry-run")
+    said("workflows", "archive", "true", "2")
+    for dry in (("workflows", "init", "2"), ("workflows", "reset-status", "2")):
+        assert "is archived" in said(*dry, "--dry-run", code=1)
+
+
+def test_an_export_replaces_no_file_unless_it_is_forced(gated: Torc) -> None:
+    gated.write("w.json", "mine")
+    refused = gated("workflows", "export", "1", "-o", "w.json", code=1).one_line()
+    assert refused.endswith("w.json is there already; name another file, or give --force")
+    gated("workflows", "export", "1", "-o", "w.json", "--force")
+    assert json.loads((gated.folder / "w.json").read_text())
+
+
+def test_an_initialize_by_contents_of_what_has_run_notes_them(torc: Torc) -> None:
+    torc.write("raw.txt", "a")
+    torc("run", torc.write("w.yaml", FILES))
+    torc("workflows", "init", "1", "--hash", "--no-prompts")
+    torc("run", "1")
+    os.utime(torc.folder / "raw.txt", (100, 100))
+    assert "Nothing" in torc("workflows", "reinit", "1", "--hash").out

@@ -13,6 +13,7 @@ from slurmtorc.model import (
     ActionRun,
     ActionType,
     DraftAction,
+    Event,
     Job,
     JobChange,
     JobStatus,
@@ -423,3 +424,79 @@ def test_a_workflow_with_a_living_worker_is_not_archived(
     with pytest.raises(Conflict, match="active workers"):
         store.archive(workflow_id, archived=True)
     assert not store.get(Workflow, workflow_id).is_archived
+
+
+# ── what waits follows a change ──────────────────────────────────────────────
+
+
+def test_a_job_that_waits_for_nothing_any_more_is_ready_and_counts_for_its_gate(
+    store: SqlStore,
+) -> None:
+    gate = DraftAction(
+        trigger_type=TriggerType.ON_JOBS_READY,
+        action_type=ActionType.RUN_COMMANDS,
+        jobs=(1,),
+        commands=("true",),
+    )
+    workflow_id, _ = begin(store, a_draft("a", a_job("b", 0), actions=[gate]))
+    b = ids(store, workflow_id)["b"]
+    store.update_job(b, JobChange(depends_on=()))
+    assert statuses(store, workflow_id) == {"a": "ready", "b": "ready"}
+    assert len(store.pending_actions(workflow_id)) == 1
+
+
+def test_a_job_that_is_to_wait_is_blocked_from_then_on_and_freed_after(
+    store: SqlStore, clock: ManualClock
+) -> None:
+    workflow_id, node = begin(store, a_draft("a", "b"))
+    known = ids(store, workflow_id)
+    store.update_job(known["b"], JobChange(depends_on=(known["a"],)))
+    assert statuses(store, workflow_id) == {"a": "ready", "b": "blocked"}
+    assert run(store, node, clock.now()) == ["a"]
+    assert run(store, node, clock.now()) == ["b"]
+
+
+def test_a_workflow_that_is_complete_is_not_completed_once_more_by_a_change(
+    store: SqlStore, clock: ManualClock
+) -> None:
+    workflow_id, node = begin(store, a_draft("a", "b", "c"))
+    while run(store, node, clock.now(), return_code=1):
+        pass
+    known = ids(store, workflow_id)
+    store.disable(workflow_id, [known["a"]])
+    store.delete_jobs(workflow_id, [known["b"]])
+    store.update_job(known["c"], JobChange(depends_on=(known["a"],)))
+    told = [event.type for event in store.rows(Event, workflow_id=workflow_id).items]
+    assert told.count("workflow_completed") == 1
+
+
+def test_a_workflow_is_complete_when_the_last_job_that_was_left_is_disabled(
+    store: SqlStore, clock: ManualClock
+) -> None:
+    workflow_id, node = begin(store, a_draft("a", a_job("b", 0)))
+    assert run(store, node, clock.now()) == ["a"]
+    store.disable(workflow_id, [ids(store, workflow_id)["b"]])
+    told = [event.type for event in store.rows(Event, workflow_id=workflow_id).items]
+    assert told.count("workflow_completed") == 1
+
+
+# ── workers of the run before ────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_worker_that_slept_through_the_beginning_of_a_run_is_told_to_end(
+    store: SqlStore, clock: ManualClock, force: bool
+) -> None:
+    workflow_id, node = begin(store, a_draft("a"))
+    run(store, node, clock.now(), return_code=1)
+    store.rerun(workflow_id, list(ids(store, workflow_id).values()), force=force)
+    assert not store.heartbeat(node, clock.now() + 60)
+    assert store.claim(node, PLENTY, 1) == []
+
+
+def test_a_worker_that_comes_for_a_run_that_is_over_is_refused(store: SqlStore) -> None:
+    workflow_id, _ = begin(store, a_draft("a"))
+    store.rerun(workflow_id, [], after_run=1)
+    with pytest.raises(Conflict, match=r"run 2 of workflow 1 was begun .* came for run 1"):
+        store.register(a_node(workflow_id), run_id=1)
+    assert store.register(a_node(workflow_id), run_id=2).is_active

@@ -10,6 +10,7 @@ from factories import (
     a_draft,
     a_job,
     a_need,
+    a_node,
     a_report,
     a_scheduler,
     an_allocation,
@@ -208,6 +209,7 @@ def test_rerun_runs_the_chosen_and_what_is_behind_them_and_nothing_else(store: S
     names = ids(store, workflow_id)
     assert statuses(store, workflow_id)["after_bad"] == "canceled"
     assert store.rerun(workflow_id, [names["bad"], names["after_bad"]]) == 2
+    node = store.register(a_node(workflow_id, lease_until=0.0)).id
     assert statuses(store, workflow_id) == {
         "good": "completed",
         "bad": "ready",
@@ -228,6 +230,7 @@ def test_rerun_leaves_a_terminated_job_that_was_not_chosen(store: Store) -> None
     store.complete(node, ended)
     names = ids(store, workflow_id)
     store.rerun(workflow_id, [names["one"], names["both"]])
+    node = store.register(a_node(workflow_id, lease_until=0.0)).id
     assert statuses(store, workflow_id) == {"one": "ready", "two": "terminated", "both": "blocked"}
     run_all(store, node, run_id=2)
     assert statuses(store, workflow_id)["both"] == "canceled", "two still has not succeeded"
@@ -239,6 +242,7 @@ def test_rerun_sees_through_barriers(store: Store) -> None:
     end(store, node, a=1)
     names = ids(store, workflow_id)
     store.rerun(workflow_id, [names["a"], names["c"], names["d"]])
+    node = store.register(a_node(workflow_id, lease_until=0.0)).id
     assert statuses(store, workflow_id) == {
         "a": "ready",
         "b": "completed",
@@ -255,6 +259,7 @@ def test_an_attempt_keeps_its_number_and_every_result_is_kept(store: Store) -> N
     workflow_id, node = begin(store, a_draft("a"))
     end(store, node, a=1)
     store.rerun(workflow_id, list(ids(store, workflow_id).values()))
+    node = store.register(a_node(workflow_id, lease_until=0.0)).id
     run_all(store, node, run_id=2)
     results = store.rows(Result, workflow_id=workflow_id).items
     assert [(one.run_id, one.attempt_id, one.return_code) for one in results] == [
@@ -270,6 +275,7 @@ def test_rerun_is_refused_while_anything_runs_or_was_never_run(store: Store, hel
     end(store, node, a=1)
     if held:
         store.rerun(workflow_id, [names["a"]])
+        node = store.register(a_node(workflow_id, lease_until=0.0)).id
         store.claim(node, PLENTY, 1)
     before = store.get(Workflow, workflow_id), statuses(store, workflow_id)
     with pytest.raises(Conflict):

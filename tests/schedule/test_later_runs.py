@@ -11,7 +11,7 @@ from factories import PLENTY, a_draft, a_job, a_node, a_report
 from slurmtorc.errors import Conflict
 from slurmtorc.model import File, Job, JobStatus, Workflow
 from slurmtorc.schedule.begin import begin
-from slurmtorc.schedule.looking import contents
+from slurmtorc.schedule.looking import contents, new_times
 from slurmtorc.schedule.reinit import begin_again, plan_reinit, told
 from slurmtorc.store.sql import SqlStore
 
@@ -244,3 +244,32 @@ def test_the_number_of_questions_does_not_grow_with_the_number_of_files(
         plan_reinit(store, workflow_id)
         numbers.append(len(asked))
     assert numbers[0] == numbers[1]
+
+
+# ── overtaken, and noted by others ───────────────────────────────────────────
+
+
+def test_contents_of_another_time_are_forgotten_if_they_are_not_looked_at(
+    hashed: Pipeline,
+) -> None:
+    hashed.write("raw", "other", at=LATER)
+    assert hashed.run_again() == ["first", "second"]
+    assert hashed.why(by_contents=True) == {}
+
+
+def test_a_plan_is_overtaken_by_a_job_that_was_not_in_it(pipeline: Pipeline) -> None:
+    pipeline.write("mid", at=LATER)
+    plan = plan_reinit(pipeline.store, pipeline.id)
+    pipeline.store.reset_jobs(pipeline.id, [1])
+    with pytest.raises(Conflict, match="changed meanwhile; nothing was begun"):
+        begin_again(pipeline.store, plan)
+    assert pipeline.store.get(Workflow, pipeline.id).run_id == 1
+
+
+def test_new_times_are_those_of_files_that_no_other_job_reads(pipeline: Pipeline) -> None:
+    pipeline.write("raw", at=LATER)
+    pipeline.write("mid", at=LATER)
+    workflow = pipeline.store.get(Workflow, pipeline.id)
+    raw, mid = (pipeline.store.rows(File, name=name).items[0].id for name in ("raw", "mid"))
+    assert new_times(pipeline.store, workflow, [1]) == {raw: LATER}
+    assert new_times(pipeline.store, workflow, [1, 2]) == {raw: LATER, mid: LATER}

@@ -499,6 +499,7 @@ def runs(store: SqlStore, count: int) -> int:
             store.complete(node_id, [a_report(claim, run_id=number)])
         if number < count:
             store.rerun(workflow_id, [1])
+            node_id = store.register(a_node(workflow_id, lease_until=0.0)).id
     store.retire(node_id)
     return workflow_id
 

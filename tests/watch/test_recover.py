@@ -21,6 +21,7 @@ from slurmtorc.model import (
     DraftAction,
     Ending,
     Event,
+    File,
     Job,
     JobStatus,
     Partition,
@@ -33,6 +34,8 @@ from slurmtorc.model import (
 )
 from slurmtorc.ports import Script
 from slurmtorc.rules.healing import Cause, Treatment
+from slurmtorc.schedule.begin import begin
+from slurmtorc.schedule.reinit import plan_reinit
 from slurmtorc.schedule.submit import Submitter
 from slurmtorc.store.sql import SqlStore
 from slurmtorc.watch.hook import run_hook
@@ -372,3 +375,26 @@ def _is_zombie(pid: str) -> bool:
 def test_a_hook_that_does_not_succeed_is_one_clear_line(command: str, said: str) -> None:
     with pytest.raises(Exception, match=said):
         run_hook(command, WORKFLOW, "sqlite://")
+
+
+def test_a_fixed_input_is_noted_and_the_recovered_job_does_not_run_once_more(
+    store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "raw").touch()
+    jobs = [a_job("oom_1", requirement=0, scheduler=0, input_files=(0,))]
+    draft = a_draft(
+        *jobs,
+        requirements=[a_need("small", memory="1g", runtime="PT10M")],
+        schedulers=[a_scheduler("old", mem="1g", cpus_per_task=4)],
+        files=[File(name="raw", path="raw")],
+        workflow=Workflow(name="w", user="u", submission_directory=str(tmp_path)),
+    )
+    workflow_id = store.create(draft)
+    begin(store, workflow_id)
+    finish(store, workflow_id, 1)
+    os.utime(tmp_path / "raw", (100, 100))
+    carry_out(hands(store), plan_recovery(store, workflow_id, means()))
+    assert store.rows(File).items[0].st_mtime == 100
+    node = store.register(a_node(workflow_id)).id
+    run_all(store, node, run_id=2)
+    assert not plan_reinit(store, workflow_id).reasons

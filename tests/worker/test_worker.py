@@ -728,3 +728,17 @@ def test_endings_of_attempts_survive_in_history(stage: Maker) -> None:
         ("a", 1, 143, "canceled"), ("a", 2, 143, "canceled"), ("a", 3, 0, "exit"),
     ]  # fmt: skip
     assert s.store.rows(Result, ending=Ending.CANCELED).total_count == 2
+
+
+def test_what_a_failed_job_has_written_is_noted_and_what_it_has_not_is_no_fault(
+    stage: Maker, tmp_path: Path
+) -> None:
+    files = [File(name="f", path="f"), File(name="g", path="g")]
+    s = stage(a_job("a", output_files=(0, 1)), files=files)
+    s.tick()
+    (tmp_path / "f").write_text("x")
+    s.launcher.end(s.key("a"), 1)
+    s.tick()
+    assert s.results() == [("a", 1, 1, "exit")]
+    noted = {file.name: file.st_mtime for file in s.store.rows(File).items}
+    assert noted == {"f": (tmp_path / "f").stat().st_mtime, "g": None}
