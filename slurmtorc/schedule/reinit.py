@@ -168,8 +168,9 @@ def begin_again(
 
 
 def _refuse_overtaken(store: Store, plan: ReinitPlan) -> None:
-    """Raise Conflict if jobs have changed their status since the plan was made."""
-    if store.standing(plan.workflow.id) != plan.jobs:
+    """Raise Conflict if jobs have changed since the plan was made; another run says so itself."""
+    same_run = store.get(Workflow, plan.workflow.id).run_id == plan.workflow.run_id
+    if same_run and store.standing(plan.workflow.id) != plan.jobs:
         what = f"jobs of workflow {plan.workflow.id} have changed meanwhile; nothing was begun"
         raise Conflict(f"{what}; try again")
 

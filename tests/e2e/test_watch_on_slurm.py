@@ -329,7 +329,7 @@ def test_a_stream_for_programs_is_json_lines_and_the_history_is_kept(
 
 
 def test_on_a_terminal_a_live_view_is_shown_to_the_end(torc: Torc, store: SqlStore) -> None:
-    created(torc, store)
+    created(torc, store, PLAIN.replace("sleep 0.3", "sleep 3"))  # longer than a look
     code, text = _on_terminal(torc, "watch", "1", *AUTO)
     assert code == 0, text
     assert "Traceback" not in text

@@ -206,6 +206,7 @@ def test_a_start_whose_claim_was_not_answered_is_made_once_and_holds_nobody_up(
     assert (doing.names(), waiting.names()) == (["one"], [])
     doing.end("one")
     ticks(first)
+    place.clock.sleep(1)  # who waits asks once a second
     ticks(second)
     assert (doing.names(), waiting.names()) == (["a", "b"], ["c"])
     assert place.runs() == [(0, None)]
