@@ -69,7 +69,7 @@ def command(line: Sequence[str], folder: Path) -> dict[str, float]:
 def to_its_first_job(folder: Path) -> dict[str, float]:
     """Seconds from the start of a worker to the start of the job it finds."""
     with closing(ready_store(f"sqlite:///{folder}/torc.db", 1)) as store:
-        intent = Allocation(workflow_id=1, token="bench", output_dir="out")
+        intent = Allocation(workflow_id=1, token="bench", output_dir=str(folder / "out"))
         allocation = store.intend([intent])[0]
         until = {"SLURM_JOB_END_TIME": f"{time.time() + 3600:.0f}"}
         begun = time.time()
