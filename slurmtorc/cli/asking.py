@@ -36,8 +36,3 @@ def perhaps(store: Store, *, dry_run: bool) -> Iterator[None]:
         yield
         if dry_run:
             raise _Over
-
-
-def jobs_of(count: int) -> str:
-    """1 job, 2 jobs."""
-    return "1 job" if count == 1 else f"{count} jobs"

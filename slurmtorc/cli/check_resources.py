@@ -224,8 +224,8 @@ def _failed_row(one: Checked) -> tuple[object, ...]:
 
 
 def _said(one: Suggestion) -> str:
-    from slurmtorc.rules.reasons import counted
     from slurmtorc.rules.utilization import Level
+    from slurmtorc.rules.wording import counted
 
     level = Level(resource=one.resource, specified=one.specified, used=one.peak)
     jobs = counted(one.jobs, "completed job")

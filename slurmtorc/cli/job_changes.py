@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, jobs_of, perhaps
+from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, perhaps
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json, emit_table, note, plain
 from slurmtorc.errors import Conflict, NotFound, UsageError
 from slurmtorc.model import JobStatus
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -149,7 +150,9 @@ def disable(
     ids = [job.id for job in jobs]
     if dependents:
         ids += _behind(store, workflow_id, ids)
-    if not dry_run and not agreed(state, f"Leave out {jobs_of(len(ids))}?", no_prompts=no_prompts):
+    if not dry_run and not agreed(
+        state, f"Leave out {counted(len(ids), 'job')}?", no_prompts=no_prompts
+    ):
         return
     with perhaps(store, dry_run=dry_run):
         moved = store.disable(workflow_id, ids)
@@ -198,7 +201,9 @@ def enable(state: State, job_ids: tuple[int, ...], dry_run: bool, no_prompts: bo
     """
     store = state.store
     workflow_id, jobs = named(store, job_ids)
-    if not dry_run and not agreed(state, f"Enable {jobs_of(len(jobs))}?", no_prompts=no_prompts):
+    if not dry_run and not agreed(
+        state, f"Enable {counted(len(jobs), 'job')}?", no_prompts=no_prompts
+    ):
         return
     with perhaps(store, dry_run=dry_run):
         moved = store.enable(workflow_id, [job.id for job in jobs])
@@ -219,7 +224,7 @@ def delete(state: State, job_ids: tuple[int, ...], dry_run: bool, no_prompts: bo
     store = state.store
     workflow_id, jobs = named(store, job_ids)
     ids = [job.id for job in jobs]
-    question = f"Delete {jobs_of(len(ids))} of workflow {workflow_id} with their results?"
+    question = f"Delete {counted(len(ids), 'job')} of workflow {workflow_id} with their results?"
     if not dry_run and not agreed(state, question, no_prompts=no_prompts):
         return
     with perhaps(store, dry_run=dry_run):
@@ -242,7 +247,7 @@ def _report(
         return
     would = "would be " if dry_run else ""
     listed = f": {', '.join(map(str, moved))}" if moved else ""
-    click.echo(f"Workflow {workflow_id}: {jobs_of(len(moved))} {would}{verb}{listed}")
+    click.echo(f"Workflow {workflow_id}: {counted(len(moved), 'job')} {would}{verb}{listed}")
     for job in blocked:
         note(f"job {job['id']} ({job['name']}) stays blocked behind job {job['disabled_job_id']}")
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, jobs_of
+from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,7 +189,7 @@ def sweep_here(state: State, workflow_id: int) -> bool:
     from slurmtorc.worker.sweep import sweep
 
     if back := sweep(state.store, workflow_id, this_node(os.environ).hostname):
-        note(f"Workflow {workflow_id}: {jobs_of(back)} of a worker that died come back")
+        note(f"Workflow {workflow_id}: {counted(back, 'job')} of a worker that died come back")
     return bool(back)
 
 
@@ -223,7 +224,7 @@ def _agreed(state: State, plan: ReinitPlan, *, no_prompts: bool) -> bool:
 
     if not (no_prompts or state.as_json) and sys.stdin.isatty():
         show(plan, stderr=True)
-    count = jobs_of(len(plan.reasons) or plan.waiting)
+    count = counted(len(plan.reasons) or plan.waiting, "job")
     question = f"Begin run {plan.workflow.run_id + 1} of workflow {plan.workflow.id}: {count}?"
     return agreed(state, question, no_prompts=no_prompts)
 
@@ -246,7 +247,9 @@ def _begin(state: State, plan: ReinitPlan, *, force: bool) -> None:
         return
     verb = "runs" if count == 1 else "run"
     _say_begun(
-        state, begun, f"Run {begun.run_id} of workflow {workflow_id}: {jobs_of(count)} {verb} again"
+        state,
+        begun,
+        f"Run {begun.run_id} of workflow {workflow_id}: {counted(count, 'job')} {verb} again",
     )
 
 
@@ -261,7 +264,7 @@ def _nothing(state: State, plan: ReinitPlan) -> None:
         return
     click.echo(f"Nothing of workflow {plan.workflow.id} must run again.")
     if plan.waiting:
-        note(f"{jobs_of(plan.waiting)} of run {plan.workflow.run_id} wait for a worker.")
+        note(f"{counted(plan.waiting, 'job')} of run {plan.workflow.run_id} wait for a worker.")
 
 
 def _say_begun(state: State, workflow: Workflow, message: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slurmtorc.cli.asking import jobs_of
 from slurmtorc.cli.render import emit_table, note
 from slurmtorc.rules.staleness import say
+from slurmtorc.rules.wording import counted
 from slurmtorc.schedule.reinit import told
 from slurmtorc.units import iso_time
 
@@ -28,16 +28,17 @@ def show(plan: ReinitPlan, *, stderr: bool = False) -> None:
     title = f"Jobs of workflow {workflow.id} that run again in run {workflow.run_id + 1}"
     empty = f"Nothing of workflow {workflow.id} must run again."
     if plan.is_needed:  # it was canceled
-        waiting = jobs_of(plan.waiting)
+        waiting = counted(plan.waiting, "job")
         empty = (
             f"Run {workflow.run_id + 1} of workflow {workflow.id} begins for {waiting} that wait."
         )
     emit_table(title, ("ID", "Name", "Was", "Why"), jobs, empty=empty, stderr=stderr)
     if len(plan.reasons) > MOST:
-        note(f"{jobs_of(len(plan.reasons) - MOST)} more; -f json has all of them")
+        note(f"{counted(len(plan.reasons) - MOST, 'job')} more; -f json has all of them")
     if plan.waiting and not plan.workflow.is_canceled:
         verb = "is" if plan.waiting == 1 else "are"
-        note(f"{jobs_of(plan.waiting)} of run {workflow.run_id} {verb} still to run, as before")
+        waiting = counted(plan.waiting, "job")
+        note(f"{waiting} of run {workflow.run_id} {verb} still to run, as before")
     if plan.actions and plan.is_needed:
         _show_actions(plan, stderr=stderr)
     for job_id, culprit in list(plan.held_back.items())[:MOST]:

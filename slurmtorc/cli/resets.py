@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, jobs_of, perhaps
+from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed, perhaps
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json, emit_table, note
 from slurmtorc.errors import Conflict, UsageError
 from slurmtorc.model import UNSUCCESSFUL, JobStatus
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +57,7 @@ def classify(
     for each in workflows:
         count = len(moved[each])
         did = f"{'is' if count == 1 else 'are'} tried again" if decision == "retry" else "failed"
-        click.echo(f"Workflow {each}: {jobs_of(count)} {did}")
+        click.echo(f"Workflow {each}: {counted(count, 'job')} {did}")
         if decision == "retry":
             note(f"Run them, unless a worker is there: torc run {each}")
     if not moved:
@@ -172,7 +173,7 @@ def carry_out_reset(
     if dry_run and reinitialize:
         return _show_run(state, workflow_id, jobs)
     if not dry_run:
-        question = f"Reset {jobs_of(len(jobs))} of workflow {workflow_id}?"
+        question = f"Reset {counted(len(jobs), 'job')} of workflow {workflow_id}?"
         if jobs and not agreed(state, question, no_prompts=no_prompts):
             return 0
         sweep_here(state, workflow_id)
@@ -186,7 +187,7 @@ def carry_out_reset(
         empty = f"No job of workflow {workflow_id} would be reset."
         emit_table(f"Would be reset in workflow {workflow_id}", columns, rows, empty=empty)
         return 0
-    click.echo(f"Reset {jobs_of(len(jobs))} of workflow {workflow_id}")
+    click.echo(f"Reset {counted(len(jobs), 'job')} of workflow {workflow_id}")
     if jobs and not reinitialize:
         note(f"Begin them again with: torc run {workflow_id}")
     return 0

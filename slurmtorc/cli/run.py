@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from slurmtorc.cli.asking import jobs_of
 from slurmtorc.cli.context import State, TorcCommand, pass_state
 from slurmtorc.cli.keeping import tidy
 from slurmtorc.cli.log import log_to
 from slurmtorc.cli.render import note
 from slurmtorc.errors import Conflict
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,9 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
         refuse_closed(workflow)
         if back := sweep(store, workflow.id, node.hostname):
             verb = "comes" if back == 1 else "come"
-            note(f"Workflow {workflow.id}: {jobs_of(back)} of a worker that died {verb} back")
+            note(
+                f"Workflow {workflow.id}: {counted(back, 'job')} of a worker that died {verb} back"
+            )
         if workflow.run_id and not _waits_for_a_new_run(store, workflow.id):
             _tell_of_bad_start(store, workflow.id)
             return workflow
@@ -345,6 +347,6 @@ def _end(state: State, worker: Worker, interrupted: int | None, *, fail_on_error
     if not progress.is_complete:
         reason = worker.left.reason if worker.left else "the worker left"
         count = progress.unfinished
-        note(f"{jobs_of(count)} {'is' if count == 1 else 'are'} left: {reason}.")
+        note(f"{counted(count, 'job')} {'is' if count == 1 else 'are'} left: {reason}.")
         return STUCK
     return 1 if fail_on_error and progress.unsuccessful else 0

@@ -18,7 +18,7 @@ from slurmtorc.cli.reading import every
 from slurmtorc.errors import Conflict, NotFound, TorcError
 from slurmtorc.model import Allocation, ComputeNode, Job, JobStatus, Result
 from slurmtorc.ports import Page
-from slurmtorc.rules.reasons import counted
+from slurmtorc.rules.wording import counted
 from slurmtorc.slurm import logs
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from slurmtorc.rules.offers import (
     need_words,
     takers,
 )
-from slurmtorc.rules.reasons import Named, Reason, attempt_line, chain_words, in_words, listed
+from slurmtorc.rules.reasons import Named, Reason, attempt_line, chain_words, in_words
+from slurmtorc.rules.wording import listed
 from slurmtorc.units import display_seconds, iso_time
 
 if TYPE_CHECKING:

@@ -21,16 +21,8 @@ from slurmtorc.rules.offers import (
     takers,
     waiting_words,
 )
-from slurmtorc.rules.reasons import (
-    NAMED,
-    Reason,
-    Section,
-    chain_words,
-    counted,
-    in_words,
-    listed,
-    several,
-)
+from slurmtorc.rules.reasons import Reason, Section, chain_words, in_words
+from slurmtorc.rules.wording import NAMED, counted, listed, several
 from slurmtorc.units import display_seconds, iso_time
 
 if TYPE_CHECKING:

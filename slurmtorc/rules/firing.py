@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import COMPLETE, ActionType, JobStatus, TriggerType
-from slurmtorc.rules.reasons import listed
 from slurmtorc.rules.triggers import BY_GATE, LEFT_OUT, OF_WORKERS
+from slurmtorc.rules.wording import listed
 from slurmtorc.units import iso_time
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.model import AllocationStatus, SlurmState
 from slurmtorc.rules.packing import misfits, room
-from slurmtorc.rules.reasons import Reason, counted
+from slurmtorc.rules.reasons import Reason
 from slurmtorc.rules.undersized import Former, advice, complaint, too_small
+from slurmtorc.rules.wording import counted
 from slurmtorc.units import display_memory, display_seconds, iso_time
 
 if TYPE_CHECKING:

@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from slurmtorc.model import Ending
 from slurmtorc.rules.endings import SIGNAL_BASE
+from slurmtorc.rules.wording import NAMED
 from slurmtorc.units import display_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from slurmtorc.model import JobStatus, Result
-
-NAMED = 5
-"""Of many things, how many are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,24 +110,7 @@ def attempt_line(result: Result) -> str:
     )
 
 
-def counted(number: int, what: str) -> str:
-    """'1 job', '3 jobs'."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def several(count: int, what: str) -> str:
-    """'1 job is', '3 jobs are'."""
-    return f"{counted(count, what)} {'is' if count == 1 else 'are'}"
-
-
 def chain_words(names: Sequence[str]) -> str:
     """A chain from what comes first to what comes last; of a long one both its ends."""
     shown = names if len(names) <= 2 * NAMED else [*names[:NAMED], "…", *names[-NAMED:]]
     return " -> ".join(shown)
-
-
-def listed(names: Sequence[str], count: int | None = None) -> str:
-    """The first few names, and how many more there are."""
-    shown = names[:NAMED]
-    more = (len(names) if count is None else count) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

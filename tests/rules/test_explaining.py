@@ -21,7 +21,8 @@ from slurmtorc.model import (
 )
 from slurmtorc.rules.explaining import Facts, explain, headline
 from slurmtorc.rules.offers import UNTOLD, Asked, Planned, Scene, Worker, offer_words, takers
-from slurmtorc.rules.reasons import Named, attempt_line, chain_words, in_words, listed
+from slurmtorc.rules.reasons import Named, attempt_line, chain_words, in_words
+from slurmtorc.rules.wording import listed
 
 if TYPE_CHECKING:
     from slurmtorc.rules.reasons import Reason

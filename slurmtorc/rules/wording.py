@@ -1,0 +1,39 @@
+"""Words that many sentences share: numbers of things, lists of names, what is in the archive.
+
+Pure, and apart from who says them: whoever refuses, explains or reports says it alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NAMED = 5
+"""Of many things, how many are named."""
+
+
+def counted(number: int, what: str) -> str:
+    """'1 job', '3 jobs'."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def several(count: int, what: str) -> str:
+    """'1 job is', '3 jobs are'."""
+    return f"{counted(count, what)} {'is' if count == 1 else 'are'}"
+
+
+def listed(names: Sequence[str], count: int | None = None) -> str:
+    """The first few names, and how many more there are."""
+    shown = names[:NAMED]
+    more = (len(names) if count is None else count) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def archived(workflow_id: int) -> str:
+    """Why nothing may be done with a workflow in the archive, and what opens it again."""
+    return (
+        f"workflow {workflow_id} is archived; take it out of the archive first: "
+        f"torc workflows archive false {workflow_id}"
+    )
