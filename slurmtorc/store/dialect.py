@@ -6,6 +6,7 @@ by URL. No other module of the store asks which database it is.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import text
@@ -17,7 +18,7 @@ from slurmtorc.store.postgres import CHANNEL, Postgres
 from slurmtorc.store.sqlite import Sqlite, absolute, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection, Engine, Table
@@ -52,8 +53,8 @@ class Dialect(Protocol):
         table: Table,
         columns: Sequence[str],
         rows: Iterable[Sequence[Any]],
-    ) -> None:
-        """Insert many rows of some columns; the others get their defaults."""
+    ) -> int:
+        """Insert many rows of some columns; the others get their defaults. How many they were."""
 
     def stamp(self) -> object:
         """A value that differs from the last one when another process may have committed.
@@ -116,11 +117,44 @@ def ring(connection: Connection) -> None:
 _RING = text(f"NOTIFY {CHANNEL}")
 
 
-def analyze(connection: Connection, *tables: Table) -> None:
-    """Tell Postgres how many rows there are now: after bulk loading it would plan for none."""
-    if connection.dialect.name == "postgresql":
-        names = ", ".join(table.name for table in tables)
-        connection.execute(text(f"ANALYZE {names}"))
+def many_changed(connection: Connection, rows: Mapping[Table, int]) -> None:
+    """So many rows of these tables are new, or other ones now: Postgres is told, if it matters.
+
+    Until it knows, it plans for a table that has none of them, and reads all of them for each of
+    a few. Its autovacuum would look within a minute; a workflow's first claim comes sooner.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    many = {table.name: count for table, count in rows.items() if count >= _MANY}
+    if not many:
+        return
+    known = connection.execute(_KNOWN_ROWS, {"names": list(many)})
+    wrong = [row.name for row in known if many[row.name] > _SHARE * row.rows]
+    if wrong:
+        connection.execute(text(f"ANALYZE {', '.join(wrong)}"))
+
+
+_MANY = 1_000
+_SHARE = 0.01
+"""Of a table: fewer rows than that are not worth the second that a look at a large one takes."""
+_KNOWN_ROWS = text(
+    "SELECT relname AS name, reltuples AS rows FROM pg_class WHERE oid IN "
+    "(SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name) ORDER BY relname"
+)
+
+
+@contextmanager
+def all_at_once(connection: Connection) -> Iterator[None]:
+    """Statements about most jobs of a workflow: Postgres joins them by hashing.
+
+    Where it expects few rows it would look up each of many.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(text("SET LOCAL enable_nestloop = off"))
+    yield
+    connection.execute(text("SET LOCAL enable_nestloop = on"))
 
 
 def locks_rows(connection: Connection) -> bool:

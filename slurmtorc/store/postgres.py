@@ -79,14 +79,17 @@ class Postgres:
         table: Table,
         columns: Sequence[str],
         rows: Iterable[Sequence[Any]],
-    ) -> None:
+    ) -> int:
         """COPY: an order of magnitude faster than INSERT."""
         driver: Any = connection.connection
         names = ", ".join(f'"{name}"' for name in columns)
         statement = f"COPY {table.name} ({names}) FROM STDIN"
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+        with driver.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                for row in rows:
+                    copy.write_row(row)
+            written: int = cursor.rowcount
+            return written
 
     def stamp(self) -> object:
         """How often writers have rung, and now and then which transactions are over.

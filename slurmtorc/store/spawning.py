@@ -20,6 +20,7 @@ from slurmtorc.rules import spawning as rules
 from slurmtorc.rules.status import JobEvent, target
 from slurmtorc.store import events, ids, scheduling
 from slurmtorc.store import schema as t
+from slurmtorc.store.dialect import many_changed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -227,10 +228,11 @@ class _Adder:
         blockers = [sum(other in open_ for other in before) for before in waits]
         classes = {kind: self._class_of(kind) for kind in dict.fromkeys(map(self._kind, jobs))}
         rows = self._rows(jobs, taken, blockers, classes, generation)
-        self.dialect.load(self.connection, t.job, _JOB_COLUMNS, rows)
+        new = {t.job: self.dialect.load(self.connection, t.job, _JOB_COLUMNS, rows)}
         edges = ((j, other) for j, before in zip(taken, waits, strict=True) for other in before)
         names = ("job_id", "depends_on_job_id")
-        self.dialect.load(self.connection, t.job_depends_on, names, edges)
+        new[t.job_depends_on] = self.dialect.load(self.connection, t.job_depends_on, names, edges)
+        many_changed(self.connection, new)
         return list(taken)
 
     def _rows(

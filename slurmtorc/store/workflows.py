@@ -20,7 +20,7 @@ from slurmtorc.model import (
 from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import actions, events, present, rearming
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import analyze
+from slurmtorc.store.dialect import many_changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,8 +122,7 @@ def initialize(
     present.refuse_archived(row)
     present.refuse_held(connection, workflow_id)
     link_by_files_and_data(connection, workflow_id)
-    analyze(connection, t.job, t.job_depends_on, t.barrier, t.barrier_in, t.barrier_out)
-    _begin_jobs(connection, workflow_id, now)
+    many_changed(connection, {t.job: _begin_jobs(connection, workflow_id, now)})
     run_id: int = row["run_id"] + 1
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(change.values(run_id=run_id, is_canceled=False))
@@ -212,7 +211,8 @@ UPDATE job SET (blockers, status, ready_since, result_id) = (
 from being worked out for each of the columns."""
 
 
-def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
+def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> int:
+    """Give all of them their status and their counters; how many there were."""
     words = {
         "settled": _listed(_SETTLED),
         "failed": _listed(status for status in _SETTLED if status is not JobStatus.COMPLETED),
@@ -223,7 +223,7 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
     values = {"workflow": workflow_id}
     connection.execute(text(COUNT_BARRIERS.format(**words)), values)
     words["other"] = _STILL_TO_RUN.format(**words) if _any_settled(connection, workflow_id) else ""
-    connection.execute(text(_BEGIN.format(**words)), values | {"now": now})
+    return connection.execute(text(_BEGIN.format(**words)), values | {"now": now}).rowcount
 
 
 def _any_settled(connection: Connection, workflow_id: int) -> bool:
