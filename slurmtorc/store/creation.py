@@ -67,7 +67,8 @@ def create(connection: Connection, dialect: Dialect, draft: Draft, now: float) -
     writer = _Writer(connection, dialect, draft, workflow_id)
     writer.write()
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
-    connection.execute(change.values(linked_jobs=max(writer.jobs, default=0)))
+    known = {"linked_jobs": max(writer.jobs, default=0), "job_count": len(writer.jobs)}
+    connection.execute(change.values(**known))
     data = {"name": draft.workflow.name, "jobs": len(draft.jobs)}
     events.write(connection, workflow_id, now, [("workflow_created", data)])
     return workflow_id
@@ -104,7 +105,7 @@ class _Writer:
         for table, rows in self._links():
             self._load(table, [column.name for column in table.columns], rows)
         self._actions()
-        many_changed(self.connection, self.written)
+        many_changed(self.connection, self.written, dead=False)
 
     def _records(self, table: Table, records: Sequence[Any]) -> range:
         """Rows of records that need no translation; their ids."""

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from slurmtorc.errors import StoreRefused
-from slurmtorc.store.postgres import CHANNEL, Postgres
+from slurmtorc.store.postgres import CHANNEL, DEAD_ROWS, Postgres
 from slurmtorc.store.sqlite import Sqlite, absolute, url_of
 
 if TYPE_CHECKING:
@@ -117,11 +117,12 @@ def ring(connection: Connection) -> None:
 _RING = text(f"NOTIFY {CHANNEL}")
 
 
-def many_changed(connection: Connection, rows: Mapping[Table, int]) -> None:
+def many_changed(connection: Connection, rows: Mapping[Table, int], *, dead: bool = True) -> None:
     """So many rows of these tables are new, or other ones now: Postgres is told, if it matters.
 
     Until it knows, it plans for a table that has none of them, and reads all of them for each of
-    a few. Its autovacuum would look within a minute; a workflow's first claim comes sooner.
+    a few. Its autovacuum would look within a minute; a workflow's first claim comes sooner. Rows
+    that were changed have left others behind, `dead`, which go once this is committed.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -129,14 +130,21 @@ def many_changed(connection: Connection, rows: Mapping[Table, int]) -> None:
     if not many:
         return
     known = connection.execute(_KNOWN_ROWS, {"names": list(many)})
-    wrong = [row.name for row in known if many[row.name] > _SHARE * row.rows]
+    grown = [(row.name, many[row.name] / max(1.0, row.rows)) for row in known]
+    wrong = [name for name, share in grown if share > _SHARE]
     if wrong:
         connection.execute(text(f"ANALYZE {', '.join(wrong)}"))
+    if dead:
+        littered = [name for name, share in grown if many[name] >= _LITTER and share > _LITTERED]
+        connection.info[DEAD_ROWS] = [*connection.info.get(DEAD_ROWS, ()), *littered]
 
 
 _MANY = 1_000
 _SHARE = 0.01
 """Of a table: fewer rows than that are not worth the second that a look at a large one takes."""
+_LITTER = 200_000
+_LITTERED = 0.1
+"""And fewer than either are left to the server's own vacuum: nobody notices them much."""
 _KNOWN_ROWS = text(
     "SELECT relname AS name, reltuples AS rows FROM pg_class WHERE oid IN "
     "(SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name) ORDER BY relname"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
@@ -23,6 +23,8 @@ CHANNEL = "torc"
 """What writers ring and waiting workers listen to, of whichever workflow."""
 SNAPSHOT_S = 1.0
 """How often the server is asked by those that listen."""
+DEAD_ROWS = "dead rows"
+"""Under this a connection knows the tables that its transaction has left many in."""
 
 _PATIENCE = {
     "connect_timeout": 10,
@@ -64,9 +66,27 @@ class Postgres:
             raise StoreRefused(f"{self.shown_url} needs the psycopg package: {remedy}") from None
         event.listen(self.engine, "connect", _without_compiling)
 
-    def connected(self) -> Connection:
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
         """From the pool, which sees whether the server still knows it."""
-        return self.engine.connect()
+        with self.engine.connect() as connection:
+            connection.info.pop(DEAD_ROWS, None)
+            yield connection
+            tables = connection.info.pop(DEAD_ROWS, ())
+            if tables:
+                self._vacuum(connection, tables)
+
+    def _vacuum(self, connection: Connection, tables: Sequence[str]) -> None:
+        """Let nobody step over rows that a verb left dead; what it did is committed by now.
+
+        The server's own vacuum would come within a minute or two. While that is at work, and
+        after any error, this is left to it.
+        """
+        driver: Any = connection.connection.driver_connection
+        with suppress(self.engine.dialect.loaded_dbapi.Error):
+            driver.autocommit = True
+            driver.execute(f"VACUUM (SKIP_LOCKED) {', '.join(tables)}")
+            driver.autocommit = False
 
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:  # noqa: ARG002

@@ -196,6 +196,12 @@ def _listed(names: Sequence[str]) -> str:
 
 # ── what is added ────────────────────────────────────────────────────────────
 
+_MORE_JOBS = (
+    update(t.workflow)
+    .where(t.workflow.c.id == bindparam("workflow"))
+    .values(job_count=t.workflow.c.job_count + bindparam("more"))
+)
+
 
 class _Adder:
     """One generation on its way into the tables."""
@@ -232,7 +238,9 @@ class _Adder:
         edges = ((j, other) for j, before in zip(taken, waits, strict=True) for other in before)
         names = ("job_id", "depends_on_job_id")
         new[t.job_depends_on] = self.dialect.load(self.connection, t.job_depends_on, names, edges)
-        many_changed(self.connection, new)
+        more = {"workflow": self.place.workflow_id, "more": len(taken)}
+        self.connection.execute(_MORE_JOBS, more)
+        many_changed(self.connection, new, dead=False)
         return list(taken)
 
     def _rows(
