@@ -153,16 +153,26 @@ _KNOWN_ROWS = text(
 
 @contextmanager
 def all_at_once(connection: Connection) -> Iterator[None]:
-    """Statements about most jobs of a workflow: Postgres joins them by hashing.
+    """Statements about most jobs of a workflow: Postgres joins them by hashing, in memory.
 
-    Where it expects few rows it would look up each of many.
+    Where it expects few rows it would look up each of many. And what it has to hash in parts it
+    changes in no order, which takes twice as long as row after row.
     """
     if connection.dialect.name != "postgresql":
         yield
         return
-    connection.execute(text("SET LOCAL enable_nestloop = off"))
+    connection.execute(_AT_ONCE)
     yield
-    connection.execute(text("SET LOCAL enable_nestloop = on"))
+    connection.execute(_AS_EVER)
+
+
+_AT_ONCE = text(
+    "SELECT set_config('enable_nestloop', 'off', true), set_config('work_mem', '256MB', true)"
+)
+_AS_EVER = text(
+    "SELECT set_config(name, reset_val || coalesce(unit, ''), true) FROM pg_settings "
+    "WHERE name IN ('enable_nestloop', 'work_mem')"
+)
 
 
 def locks_rows(connection: Connection) -> bool:
