@@ -282,7 +282,7 @@ def _drive(state: State, worker: Worker) -> int | None:
 
         def rest(seconds: float) -> None:
             follower.update(worker.outage.trouble)
-            worker.ports.launcher.wait(seconds)
+            worker.rest(seconds)
 
         work(worker, rest)
         follower.update(final=True)

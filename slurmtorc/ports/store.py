@@ -327,3 +327,9 @@ class Store(Revisions, Protocol):
         At once for what a waiting worker waits for, within a second for everything else. Cheap:
         asked a hundred times a second.
         """
+
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when `stamp` is worth asking again.
+
+        None where nobody rings, or if `stamp` has never been asked: whoever waits has to look.
+        """

@@ -23,7 +23,7 @@ from slurmtorc.worker.monitor import Monitor, process_of
 from slurmtorc.worker.spawn import Spawner
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from slurmtorc.ports import Clock, Order
 
@@ -112,14 +112,18 @@ class LocalLauncher:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
-    def wait(self, seconds: float) -> None:
-        """Rest, but no longer than until a process ends or a signal comes."""
+    def wait(self, seconds: float, bell: int | None = None) -> bool:
+        """Rest, but no longer than until a process ends, a signal comes, or the bell rings."""
         now = self._clock.now()
         due = self._monitor.due(now)
+        if self._ended or (due is not None and due <= now):
+            return True
         if due is not None:
             seconds = min(seconds, due - now)
-        if not self._ended:
-            self._collect(max(0.0, seconds))
+        if bell is None:
+            return self._collect(max(0.0, seconds))
+        with self._listening(bell):
+            return self._collect(max(0.0, seconds))
 
     def running(self) -> Collection[int]:
         """The keys of processes that have not come back from poll()."""
@@ -142,26 +146,38 @@ class LocalLauncher:
 
     # ── ending ───────────────────────────────────────────────────────────────
 
-    def _collect(self, seconds: float) -> None:
-        for fd, _ in self._epoll.poll(seconds):
+    @contextlib.contextmanager
+    def _listening(self, bell: int) -> Iterator[None]:
+        self._epoll.register(bell, select.EPOLLIN)
+        try:
+            yield
+        finally:
+            self._epoll.unregister(bell)
+
+    def _collect(self, seconds: float) -> bool:
+        """Reap what has ended; whether anything has happened at all."""
+        happened = self._epoll.poll(seconds)
+        for fd, _ in happened:
             if fd in self._by_fd:
                 self._reap(self._by_fd[fd])
             elif self._wakeup.drained(fd):
                 for key in [k for k, r in self._running.items() if r.pidfd is None]:
                     self._reap(key)
+        return bool(happened)
 
     def _reap(self, key: int) -> None:
         running = self._running[key]
         if os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return
         # Until it is reaped its process group cannot be anybody else's.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:  # noqa: SIM105  suppress() costs, and this is for every job
             os.killpg(running.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
         _kill(running.strays)
         _, status, rusage = os.wait4(running.pid, 0)
         if running.pidfd is not None:
-            self._epoll.unregister(running.pidfd)
-            os.close(running.pidfd)
+            os.close(running.pidfd)  # which ends epoll's interest in it
             del self._by_fd[running.pidfd]
         del self._running[key]
         if not self._running:
@@ -179,7 +195,10 @@ class LocalLauncher:
             start_time=running.started,
             end_time=now,
             over_memory=running.over_memory,
-            **usage._asdict(),
+            peak_memory_bytes=usage.peak_memory_bytes,
+            avg_memory_bytes=usage.avg_memory_bytes,
+            peak_cpu_percent=usage.peak_cpu_percent,
+            avg_cpu_percent=usage.avg_cpu_percent,
         )
 
     def _sample(self) -> None:

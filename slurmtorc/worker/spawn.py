@@ -53,9 +53,10 @@ class Spawner:
             err = out if order.stderr == order.stdout else self._file(order.stderr, kept)
             os.chdir(order.directory)
             if words is not None and path is not None:
-                # What the kernel refuses to execute, bash may still run, or explain.
-                with contextlib.suppress(OSError):
+                try:
                     return self._program(path, words, environ, (out, err))
+                except OSError:
+                    pass  # what the kernel refuses to execute, bash may still run, or explain
             bash = shell.program("bash", search) or "/bin/bash"
             return self._program(bash, ("bash", "-c", order.command), environ, (out, err))
         finally:

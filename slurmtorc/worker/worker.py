@@ -22,6 +22,7 @@ from slurmtorc.worker.actions import Acting, is_action
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
 from slurmtorc.worker.doubts import Doubts
 from slurmtorc.worker.intake import Intake
+from slurmtorc.worker.news import News
 from slurmtorc.worker.outage import Outage
 from slurmtorc.worker.recovering import Recovering, is_script
 from slurmtorc.worker.rooms import Rooms
@@ -38,16 +39,10 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 LEASE_S = 120.0
-REST_S = 0.01
-"""How long a worker with room rests before it looks whether others have freed jobs."""
-LONGEST_REST_S = 0.03
-"""The same when nothing has come for a while: with that it costs less than a hundredth of a CPU."""
 TOGETHER_S = 0.005
 """Ends are told together that come so soon after each other, while all places are taken."""
-CALM = 200
-"""It rests such a part of the time it has been idle for."""
-BUSY_REST_S = 1.0
-"""The same for one without room: it only has to notice that the workflow was canceled."""
+REST_S = 1.0
+"""How long a worker rests at most: it has to notice that the workflow was canceled."""
 HURRIED_REST_S = 0.1
 """The same while seconds count: Slurm ends the allocation, or may be about to."""
 OUTLOOK_S = 1.0
@@ -89,7 +84,7 @@ class Worker:
         self._acting = Acting(ports, around, _executor(station), conduct.end_time)
         self._is_wound_up = False  # nothing is left to be done for the workflow before the end
         self._canceled = self._killed = False
-        self._stamp: object = None
+        self._news = News(ports.store, ports.launcher, ports.clock)
         self._interrupts = 0
         self._stopped_at = 0.0
         self._idle_since = ports.clock.now()
@@ -123,6 +118,14 @@ class Worker:
     def _has_nothing(self) -> bool:
         return not (self.running or self._reports or self._ahead())
 
+    def rest(self, seconds: float) -> None:
+        """Until the time is over or a process ends; with room for a job, also until news."""
+        now = self.ports.clock.now()
+        if self._wants() and now >= self.outage.retry_at:
+            self._news.wait(seconds, now - self._idle_since)
+        else:
+            self.ports.launcher.wait(seconds)
+
     def interrupt(self) -> None:
         """Stop cleanly: jobs are asked to end, and no more are taken. Again: end them at once."""
         self._interrupts += 1
@@ -139,19 +142,15 @@ class Worker:
 
     def _rest(self, now: float) -> float:
         if now < self.outage.retry_at:
-            return min(self.outage.retry_at - now, BUSY_REST_S)
+            return min(self.outage.retry_at - now, REST_S)
         if self._doubts.held or self.stopped is Stopped.ALLOCATION:
             return HURRIED_REST_S
-        rest = self._patience(now) if self._has_room() else BUSY_REST_S
         due = [self._tell_at(), self._intake.shelf.due()]
-        return max(0.0, min([rest, *(moment - now for moment in due if moment is not None)]))
+        return max(0.0, min([REST_S, *(moment - now for moment in due if moment is not None)]))
 
     def _tell_at(self) -> float | None:
         """When the store hears of the reports, even if nothing else is to be said."""
         return self._reports[0].completion_time + TOGETHER_S if self._reports else None
-
-    def _patience(self, now: float) -> float:
-        return min(max(REST_S, (now - self._idle_since) / CALM), LONGEST_REST_S)
 
     # ── processes ────────────────────────────────────────────────────────────
 
@@ -304,11 +303,15 @@ class Worker:
 
     def _moves(self, now: float) -> bool:
         """Whether it is time to report, or to ask for jobs; ends soon after each other wait."""
-        wants = self._acting.is_open and self.left is None and self._has_room()
+        wants = self._wants()
         tell_at = self._tell_at()
         if tell_at is not None and now < tell_at and not wants and self.left is None:
             return False
-        return bool(self._reports) or (wants and self._has_news())
+        return bool(self._reports) or (wants and self._news.came())
+
+    def _wants(self) -> bool:
+        """Whether it would begin another job."""
+        return self._acting.is_open and self.left is None and self._has_room()
 
     def _note_accounts(self, *, last: bool = False) -> None:
         """Tell what accounting says of steps; their results are in the store by now."""
@@ -317,11 +320,6 @@ class Worker:
         if self._stats:
             self.ports.store.note_stats(self._stats)
             self._stats = []
-
-    def _has_news(self) -> bool:
-        """Whether anybody has changed anything since we last looked."""
-        before, self._stamp = self._stamp, self.ports.store.stamp()
-        return before is None or before != self._stamp
 
     def _exchange(self) -> None:
         """Report and claim in one transaction; launch what was claimed once it is committed."""
@@ -425,7 +423,7 @@ class Worker:
     def _outage(self, error: StoreUnavailable, now: float) -> None:
         self.outage.failed(error, now)
         self._intake.forget()  # what was claimed and is not known of is found and given back
-        self._stamp = None  # what was news before has not been acted upon
+        self._news.forget()
         longest = 60 * self.around.workflow.compute_node_wait_for_healthy_database_minutes
         if not self.running and (self._interrupts > 1 or now >= self._idle_since + longest):
             raise error

@@ -397,3 +397,17 @@ def test_a_job_over_its_memory_is_killed_and_says_so(here: Launcher, tmp_path: P
     exits = ended(here, 2)
     assert (exits[1].signal, exits[1].over_memory) == (signal.SIGKILL, True)
     assert (exits[2].code, exits[2].over_memory) == (0, False)
+
+
+def test_a_wait_is_cut_short_by_a_bell_as_long_as_somebody_rings_it(launcher: Launcher) -> None:
+    read, write = os.pipe()
+    try:
+        assert not launcher.wait(0.0, read)
+        os.write(write, b"x")
+        begun = time.monotonic()
+        assert launcher.wait(PATIENCE_S, read)
+        assert time.monotonic() < begun + PATIENCE_S
+        assert not launcher.wait(0.0)
+    finally:
+        os.close(read)
+        os.close(write)
