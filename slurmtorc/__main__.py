@@ -17,7 +17,9 @@ def main() -> None:
     _open_standard_streams()
     from slurmtorc.cli import main as run  # noqa: PLC0415  --version and -m import little
 
-    sys.exit(run())
+    status = run()
+    gc.freeze()  # nor is it looked for at the end, when the kernel takes everything back
+    sys.exit(status)
 
 
 def _open_standard_streams() -> None:
