@@ -158,12 +158,12 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
 
 def _tell_of_bad_start(store: Store, workflow_id: int) -> None:
     """Jobs begin although the start of the workflow may have left half of what they need."""
-    from slurmtorc.cli.summary import bad_actions, told_of_action
+    from slurmtorc.cli.summary import told_of_action
     from slurmtorc.model import TriggerType
 
-    for action, run in bad_actions(store, workflow_id):
-        if action.trigger_type is TriggerType.ON_WORKFLOW_START:
-            note(f"torc: warning: jobs go on although: {told_of_action(action, run)}")
+    for mishap in store.overview(workflow_id).mishaps:
+        if mishap.trigger_type is TriggerType.ON_WORKFLOW_START:
+            note(f"torc: warning: jobs go on although: {told_of_action(mishap)}")
 
 
 def _waits_for_a_new_run(store: Store, workflow_id: int) -> bool:
@@ -335,8 +335,9 @@ def _end(state: State, worker: Worker, interrupted: int | None, *, fail_on_error
     from slurmtorc.cli.summary import emit_summary
 
     workflow_id = worker.around.workflow.id
-    emit_summary(state.store, workflow_id, as_json=state.as_json)
-    progress = state.store.progress(workflow_id)
+    seen = state.store.overview(workflow_id)
+    emit_summary(seen, as_json=state.as_json)
+    progress = seen.progress
     _tell_of_nodes(state, workflow_id)
     if interrupted is not None and not progress.is_complete:
         note(f"Stopped. Go on with: torc run {workflow_id}")

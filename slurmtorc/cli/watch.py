@@ -217,7 +217,7 @@ def _followed(
     ended = following.ended
     if not (conduct.once or conduct.dry_run or state.as_json):
         for number, stop in ended.items():
-            emit_summary(state.store, number, as_json=False)
+            emit_summary(state.store.overview(number), as_json=False)
             note(f"Workflow {number}: {stop.reason}.")
     return max((stop.exit_code for stop in ended.values()), default=0)
 

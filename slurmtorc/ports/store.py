@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         File,
         Links,
         Outlook,
+        Overview,
         Progress,
         Report,
         ResourceRequirements,
@@ -104,6 +105,9 @@ class Store(Revisions, Protocol):
 
     def outlook(self, workflow_id: int) -> Outlook:
         """What may still happen; cheap however many jobs there are."""
+
+    def overview(self, workflow_id: int) -> Overview:
+        """Where a workflow stands: what a status tells."""
 
     # jobs
 

@@ -282,7 +282,6 @@ Index(
     "ix_job_failure_handler_id",
     job.c.failure_handler_id,
     sqlite_where=text("failure_handler_id IS NOT NULL"),
-    postgresql_where=text("failure_handler_id IS NOT NULL"),
 )
 Index(
     "ix_job_ready",

@@ -67,7 +67,7 @@ def _count_of(status: JobStatus) -> ColumnElement[int]:
 
 
 @cache
-def _counts() -> Select[Any]:
+def counts() -> Select[Any]:
     """Twice as fast as grouping: entries of an index are counted, and no status is looked at."""
     columns: list[Any] = list(map(_count_of, JobStatus))
     return select(*columns)
@@ -78,7 +78,7 @@ def progress(connection: Connection, workflow_id: int) -> Progress:
     row = connection.execute(_RUN, {"workflow": workflow_id}).first()
     if row is None:
         raise NotFound(f"there is no workflow {workflow_id}")
-    numbers = connection.execute(_counts(), {"workflow": workflow_id}).one()
+    numbers = connection.execute(counts(), {"workflow": workflow_id}).one()
     found = {status: count for status, count in zip(JobStatus, numbers, strict=True) if count}
     return Progress(
         workflow_id=workflow_id, run_id=row.run_id, counts=found, is_canceled=row.is_canceled
