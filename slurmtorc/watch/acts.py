@@ -17,6 +17,7 @@ from slurmtorc.rules.evidence import Standing
 from slurmtorc.rules.healing import Cause, Treatment
 from slurmtorc.rules.requesting import Options
 from slurmtorc.rules.watching import SOME_FAILED, STUCK, Recover, Schedule, Stop, Wait, pause
+from slurmtorc.rules.wording import counted, does, several
 from slurmtorc.schedule.regenerate import ask, plan_again, record
 from slurmtorc.schedule.submit import cancel_ours, end_surplus, tell
 from slurmtorc.watch.hook import TIMEOUT_S, run_hook
@@ -283,7 +284,8 @@ class Actor:
             self._count(memory, outcome)
         self._say(INITIATED)
         jobs = len(plan.chosen)
-        reason = f"{choice.reason}; {jobs} jobs run again (recovery {number})"
+        again = f"{counted(jobs, 'job')} {does(jobs, 'run')} again (recovery {number})"
+        reason = f"{choice.reason}; {again}"
         return Recover(rule="recovered", reason=reason, numbers={**choice.numbers, "jobs": jobs})
 
     def _plan(self, workflow: Workflow) -> RecoveryPlan:
@@ -335,7 +337,7 @@ def _nothing_to_ask(choice: Schedule, plan: Regeneration, seen: Sighting) -> Cho
         reason = f"{choice.reason}, and nodes for them are asked for already"
         return Wait(rule="served", reason=reason, numbers=choice.numbers)
     why = "; ".join(demand.warnings) or "no scheduler fits them"
-    left = f"{seen.progress.unfinished} jobs are left"
+    left = f"{several(seen.progress.unfinished, 'job')} left"
     return Stop(rule="no_place", reason=f"{left}, and no nodes can be had: {why}", exit_code=STUCK)
 
 
@@ -348,7 +350,8 @@ def _scheduled(choice: Schedule, outcome: Outcome, warnings: Sequence[str] = ())
         "open": len(outcome.open),
     }
     if submitted:
-        reason = "; ".join([f"{choice.reason}: {submitted} allocations asked for", *warnings])
+        asked = f"{counted(submitted, 'allocation')} asked for"
+        reason = "; ".join([f"{choice.reason}: {asked}", *warnings])
         return replace(choice, reason=reason, numbers=numbers)
     said = [why for _, why in (*outcome.refused, *outcome.open)]
     return replace(

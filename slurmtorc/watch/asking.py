@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.model import Decision, Job, JobStatus, Result
 from slurmtorc.ports import Page
+from slurmtorc.rules.wording import counted
 from slurmtorc.watch.prompt import Aside, prompt
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Asking:
         output = self.agents.ask(workflow, prompt(workflow, asides))
         self._open[workflow.id] = _Question(asides, output)
         name = self.agents.agent.name
-        return f"agent {name!r} is asked about {_jobs(len(asides))}; its output: {output}"
+        return f"agent {name!r} is asked about {counted(len(asides), 'job')}; its output: {output}"
 
     def hear(self) -> dict[int, str]:
         """Workflow id -> a line of what came of it, for each agent that has ended."""
@@ -99,7 +100,7 @@ class Asking:
         left = {one.job.id for one in set_aside(self.store, answer.workflow_id)}
         decided = [one.job.id for one in question.asides if one.job.id not in left]
         count = len(question.asides)
-        said = f"{len(decided)} of {_jobs(count)} decided"
+        said = f"{len(decided)} of {counted(count, 'job')} decided"
         if answer.complaint is not None:
             return f"{answer.complaint}; {said}"
         line = f"agent {self.agents.agent.name!r} has answered: {said}"
@@ -114,7 +115,3 @@ class Asking:
         )
         self.store.note_decisions([made])
         return line
-
-
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
