@@ -19,7 +19,7 @@ from slurmtorc.model import (
     Result,
     Workflow,
 )
-from slurmtorc.ports import Page
+from slurmtorc.ports import NEWEST, Page
 from slurmtorc.units import display_seconds
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def failures(store: Store, workflow_id: int) -> list[Result]:
     jobs = store.rows(Job, Page(limit=FAILURES_SHOWN), workflow_id=workflow_id, status=unsuccessful)
     found = []
     for job in jobs.items:
-        page = Page(sort_by="id", reverse_sort=True, limit=1)
-        found += store.rows(Result, page, job_id=job.id, superseded=False).items
+        found += store.rows(Result, NEWEST, job_id=job.id, superseded=False).items
     return found
 
 

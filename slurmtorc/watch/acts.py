@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import ActionRun, ActionType, Decision, Job, JobStatus, Result, WatchState
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING, NEWEST
 from slurmtorc.rules.evidence import Standing
 from slurmtorc.rules.healing import Cause, Treatment
 from slurmtorc.rules.requesting import Options
@@ -21,7 +21,7 @@ from slurmtorc.rules.wording import counted, does, several
 from slurmtorc.schedule.regenerate import ask, plan_again, record
 from slurmtorc.schedule.submit import cancel_ours, end_surplus, tell
 from slurmtorc.watch.hook import TIMEOUT_S, run_hook
-from slurmtorc.watch.look import EVERYTHING, standing_of
+from slurmtorc.watch.look import standing_of
 from slurmtorc.watch.recover import (
     INITIATED,
     Means,
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NEWEST = Page(limit=1, reverse_sort=True)
 CLEARING_S = 120.0
 """How long workers of a complete workflow are given to leave by themselves (seconds)."""
 
@@ -249,7 +248,7 @@ class Actor:
         """Whether no job has ended since nodes were last asked for, and nobody is there now."""
         if memory.last_scheduled_at is None:
             return False
-        newest = self.ports.store.rows(Result, _NEWEST, workflow_id=workflow_id).items
+        newest = self.ports.store.rows(Result, NEWEST, workflow_id=workflow_id).items
         return not newest or newest[0].completion_time < memory.last_scheduled_at
 
     def _count(self, memory: WatchState, outcome: Outcome, *, in_vain: bool = False) -> None:

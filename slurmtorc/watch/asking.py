@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import Decision, Job, JobStatus, Result
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING, NEWEST
 from slurmtorc.rules.wording import counted
 from slurmtorc.watch.prompt import Aside, prompt
 
@@ -24,18 +24,16 @@ if TYPE_CHECKING:
 
 ANSWER = "answer"
 """The word of a decision that tells of an agent's end."""
-_ALL = Page(limit=1 << 40)
-_LAST = Page(limit=1, reverse_sort=True)
 
 
 def set_aside(store: Store, workflow_id: int) -> list[Aside]:
     """The jobs that wait for a decision, and why."""
     status = JobStatus.PENDING_FAILED
-    jobs = store.rows(Job, _ALL, workflow_id=workflow_id, status=status).items
+    jobs = store.rows(Job, EVERYTHING, workflow_id=workflow_id, status=status).items
     if not jobs:
         return []
     results = store.rows(
-        Result, _ALL, workflow_id=workflow_id, status=status, superseded=False
+        Result, EVERYTHING, workflow_id=workflow_id, status=status, superseded=False
     ).items
     by_attempt = {(one.job_id, one.attempt_id): one for one in results}
     return [Aside(job, by_attempt.get((job.id, job.attempt_id))) for job in jobs]
@@ -74,7 +72,7 @@ class Asking:
     def _shown_up_to(self, workflow_id: int) -> int:
         if workflow_id not in self._shown:
             where = {"workflow_id": workflow_id, "decision": ANSWER}
-            last = self.store.rows(Decision, _LAST, **where).items
+            last = self.store.rows(Decision, NEWEST, **where).items
             self._shown[workflow_id] = last[0].numbers["shown_up_to"] if last else -1
         return self._shown[workflow_id]
 
