@@ -102,7 +102,7 @@ def _chain(store: Store, job: Job) -> list[Named]:
     wanted |= {JobStatus.DISABLED} if job.status is JobStatus.BLOCKED else frozenset()
     before = {
         one.id: one
-        for one in named(store, sorted(ahead(waits_for, job.id)))
+        for one in named(store, sorted(ahead(waits_for, [job.id])))
         if one.status in wanted
     }
     dead = next((one.id for one in before.values() if one.status in DEAD), None)
