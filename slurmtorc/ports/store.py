@@ -50,6 +50,12 @@ class Page:
     reverse_sort: bool = False
 
 
+EVERYTHING = Page(limit=1 << 40)
+"""All rows, for those who need all of them at once."""
+NEWEST = Page(limit=1, reverse_sort=True)
+"""The row that was added last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows(Generic[R]):
     """One page of a list, and how many rows the whole list has."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import Action, ActionRun, ActionType, ComputeNode, TriggerType
-from slurmtorc.ports import Order, Page
+from slurmtorc.ports import EVERYTHING, Order
 from slurmtorc.rules.endings import LAUNCH_FAILED, Stopped
 from slurmtorc.rules.triggers import OF_WORKERS
 from slurmtorc.worker.paths import action_log
@@ -128,7 +128,7 @@ class Acting:
     def learn(self) -> None:
         """Ask which actions there are; most workflows have none, and cost no question more."""
         where = {"workflow_id": self._workflow.id, "action_type": ActionType.RUN_COMMANDS}
-        found = self._ports.store.rows(Action, Page(limit=1_000_000), **where)
+        found = self._ports.store.rows(Action, EVERYTHING, **where)
         self._known = {action.id: action for action in found.items}
 
     def look(self) -> None:
