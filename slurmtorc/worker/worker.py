@@ -22,6 +22,7 @@ from slurmtorc.worker.actions import Acting, is_action
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
 from slurmtorc.worker.doubts import Doubts
 from slurmtorc.worker.intake import Intake
+from slurmtorc.worker.lease import Lease
 from slurmtorc.worker.news import News
 from slurmtorc.worker.outage import Outage
 from slurmtorc.worker.recovering import Recovering, is_script
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 15.0
-LEASE_S = 120.0
 TOGETHER_S = 0.005
 """Ends are told together that come so soon after each other, while all places are taken."""
 REST_S = 1.0
@@ -58,10 +57,8 @@ class Worker:
     def __init__(
         self, ports: Ports, station: Station, around: Surroundings, conduct: Conduct
     ) -> None:
-        self.ports = ports
-        self.station = station
-        self.around = around
-        self.conduct = conduct
+        self.ports, self.station = ports, station
+        self.around, self.conduct = around, conduct
         self.running: dict[int, Attempt] = {}
         """By job; an attempt stays here until its recovery script has ended too."""
         self.stopped: Stopped | None = None
@@ -82,13 +79,14 @@ class Worker:
             end_time=conduct.end_time,
         )
         self._acting = Acting(ports, around, _executor(station), conduct.end_time)
-        self._is_wound_up = False  # nothing is left to be done for the workflow before the end
         self._canceled = self._killed = False
+        self._is_wound_up = False  # nothing is left to be done for the workflow before the end
+        self._lease = Lease(ports.store, station.node.id)
         self._news = News(ports.store, ports.launcher, ports.clock)
         self._interrupts = 0
         self._stopped_at = 0.0
         self._idle_since = ports.clock.now()
-        self._next_heartbeat = self._next_outlook = 0.0
+        self._next_outlook = 0.0
 
     # ── the step ─────────────────────────────────────────────────────────────
 
@@ -287,7 +285,8 @@ class Worker:
         """Everything this step has to say and to ask."""
         if self.outage.failures:
             self._find_lost()
-        self._beat(now)
+        self._lease.renew(now)
+        self._heed_lease(now)
         self._acting.tell()
         if not self._acting.is_open and self.left is None:
             self._acting.begin(now)
@@ -327,6 +326,7 @@ class Worker:
         started: list[int] = []
         with store.together():
             if self._reports:
+                self._lease.renew(self.ports.clock.now(), along=True)
                 store.complete(node_id, self._reports)
             if self.left is None:
                 claims = self._intake.choose(len(self.running), self._seconds_left())
@@ -349,12 +349,8 @@ class Worker:
         if due is not None and (now >= due or self.left is not None):
             self._intake.give_back()
 
-    def _beat(self, now: float) -> None:
-        if now < self._next_heartbeat:
-            return
-        self._next_heartbeat = now + HEARTBEAT_S
-        alive = self.ports.store.heartbeat(self.station.node.id, now + LEASE_S)
-        if not alive and self.left is None:
+    def _heed_lease(self, now: float) -> None:
+        if self._lease.is_lost and self.left is None:
             log.error("This worker was given up; its jobs belong to others now")
             self._stop(Stopped.CANCELED, now, hard=True)
 
@@ -423,6 +419,7 @@ class Worker:
     def _outage(self, error: StoreUnavailable, now: float) -> None:
         self.outage.failed(error, now)
         self._intake.forget()  # what was claimed and is not known of is found and given back
+        self._lease.doubt()
         self._news.forget()
         longest = 60 * self.around.workflow.compute_node_wait_for_healthy_database_minutes
         if not self.running and (self._interrupts > 1 or now >= self._idle_since + longest):
