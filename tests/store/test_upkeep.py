@@ -280,8 +280,8 @@ def test_a_store_is_sound_at_every_step_of_a_workflow(cared: tuple[SqlStore, Kee
         assert keeper.check() == []
         run_all(store, node_id, return_code=0)
     assert keeper.check() == []
-    store.initialize(workflow_id)
     store.heartbeat(node_id, 0.0)
+    store.initialize(workflow_id)
     store.reset_jobs(workflow_id, [1])
     assert keeper.check() == []
     store.rerun(workflow_id, [2])
