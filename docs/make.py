@@ -118,7 +118,8 @@ def number(value: float | None) -> str:
     """With three figures that say something."""
     if value is None:
         return ""
-    return f"{value:,.0f}" if abs(value) >= 100 or not value else f"{value:.3g}"  # noqa: PLR2004
+    whole = abs(value) >= 100 or not value  # noqa: PLR2004  three figures
+    return f"{value:,.0f}" if whole else f"{value:.3g}"
 
 
 def profile() -> list[str]:

@@ -96,8 +96,9 @@ class Store(Revisions, Protocol):
     def initialize(self, workflow_id: int, *, after_run: int | None = None) -> int:
         """Begin a new run: link jobs by files and data, and make them blocked or ready.
 
-        Refused while jobs are pending or running. The new run id. With `after_run`, only if that
-        is still the last run (0: none yet): of two that begin the next one at once, one does.
+        The new run id. Refused while jobs are pending or running, or workers of the last run
+        live. With `after_run`, only if that is still the last run (0: none yet): of two that
+        begin the next one at once, one does.
         """
 
     def cancel(self, workflow_id: int) -> int:

@@ -177,25 +177,18 @@ def _moved(event: JobEvent) -> Any:
     )
 
 
-_DISABLE, _ENABLE = _moved(JobEvent.DISABLE), _moved(JobEvent.ENABLE)
+_TOLD = {JobEvent.DISABLE: "jobs_disabled", JobEvent.ENABLE: "jobs_enabled"}
+_MOVES = {event: _moved(event) for event in _TOLD}
 
 
 def disable(
     connection: Connection, workflow_id: int, job_ids: Collection[int], now: float
 ) -> list[int]:
     """These jobs are left out until they are enabled; the ids of those that were not."""
-    row = workflows.locked(connection, workflow_id)
-    present.refuse_archived(row)
-    in_workflow(connection, workflow_id, job_ids)
+    row = _row(connection, workflow_id, job_ids)
     present.refuse_running(connection, job_ids)
     _refuse_completed(connection, job_ids)
-    was_open = _is_open(connection, workflow_id)
-    values = {"workflow": workflow_id, "ids": sorted(set(job_ids))}
-    found = sorted(connection.execute(_DISABLE, values).scalars())
-    if found:
-        events.write(connection, workflow_id, now, [("jobs_disabled", {"job_ids": found})])
-        _follow(connection, row, now, was_open=was_open)
-    return found
+    return _move(connection, row, JobEvent.DISABLE, job_ids, now)
 
 
 def _refuse_completed(connection: Connection, job_ids: Collection[int]) -> None:
@@ -210,14 +203,28 @@ def enable(
     connection: Connection, workflow_id: int, job_ids: Collection[int], now: float
 ) -> list[int]:
     """Disabled jobs run again with the next run; the ids of those that were disabled."""
+    row = _row(connection, workflow_id, job_ids)
+    return _move(connection, row, JobEvent.ENABLE, job_ids, now)
+
+
+def _row(connection: Connection, workflow_id: int, job_ids: Collection[int]) -> RowMapping:
+    """The row of a workflow that may be changed, locked, and that has these jobs."""
     row = workflows.locked(connection, workflow_id)
     present.refuse_archived(row)
     in_workflow(connection, workflow_id, job_ids)
+    return row
+
+
+def _move(
+    connection: Connection, row: RowMapping, event: JobEvent, job_ids: Collection[int], now: float
+) -> list[int]:
+    """What happens to some jobs, its event, and what follows; the ids of those it happened to."""
+    workflow_id: int = row["id"]
     was_open = _is_open(connection, workflow_id)
     values = {"workflow": workflow_id, "ids": sorted(set(job_ids))}
-    found = sorted(connection.execute(_ENABLE, values).scalars())
+    found = sorted(connection.execute(_MOVES[event], values).scalars())
     if found:
-        events.write(connection, workflow_id, now, [("jobs_enabled", {"job_ids": found})])
+        events.write(connection, workflow_id, now, [(_TOLD[event], {"job_ids": found})])
         _follow(connection, row, now, was_open=was_open)
     return found
 
@@ -226,9 +233,7 @@ def delete_jobs(
     connection: Connection, workflow_id: int, job_ids: Collection[int], now: float
 ) -> None:
     """Remove jobs with their results; what waited for them does so no more."""
-    row = workflows.locked(connection, workflow_id)
-    present.refuse_archived(row)
-    in_workflow(connection, workflow_id, job_ids)
+    row = _row(connection, workflow_id, job_ids)
     present.refuse_running(connection, job_ids)
     was_open = _is_open(connection, workflow_id)
     ids = sorted(set(job_ids))

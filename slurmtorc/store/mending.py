@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from slurmtorc.ports import Violation
 
-_HELD = soundness.listed({JobStatus.PENDING, JobStatus.RUNNING})
+_HELD = t.written({JobStatus.PENDING, JobStatus.RUNNING})
 
 
 def refuse_active_workers(connection: Connection, now: float, what: str) -> None:
@@ -126,9 +126,9 @@ WHERE workflow_id = :workflow AND status = {blocked} AND blockers = 0 {condition
 def _counters(connection: Connection, workflow_id: int, now: float) -> None:
     """Count anew what is counted, and settle who waits for nothing."""
     words = {
-        "settled": soundness.listed(COMPLETE),
-        "failed": soundness.listed(UNSUCCESSFUL),
-        "fresh": soundness.listed({JobStatus.BLOCKED}),
+        "settled": t.written(COMPLETE),
+        "failed": t.written(UNSUCCESSFUL),
+        "fresh": t.written({JobStatus.BLOCKED}),
     }
     values = {"workflow": workflow_id}
     for statement in (workflows.COUNT_BARRIERS, workflows.COUNT_BLOCKERS):

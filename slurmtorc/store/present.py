@@ -81,15 +81,14 @@ def refuse_running(connection: Connection, job_ids: Collection[int]) -> None:
         raise Conflict(f"{message}; wait for it to end, or cancel the workflow first")
 
 
-def settle_idle(
-    connection: Connection, workflow_id: int, now: float, *, force: bool, advice: str = ""
-) -> None:
+def settle_idle(connection: Connection, workflow_id: int, now: float, *, force: bool) -> None:
     """No worker lives on into what follows. Those that hold nothing are sent away by `force`.
 
     One whose lease is over is sent away in any case: it may only have been asleep.
     """
     found = connection.execute(_ACTIVE, {"workflow": workflow_id}).all()
     if not force:
+        advice = f", or send them away with: torc workflows reinit {workflow_id} --force"
         _refuse_alive(found, workflow_id, now, advice)
     alive = [row.id for row in found if row.lease_until > now]
     busy = connection.execute(_ACTING, {"ids": alive}).first() if alive else None

@@ -19,7 +19,7 @@ from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
 
     from sqlalchemy import Connection, RowMapping
 
@@ -76,8 +76,7 @@ def rerun(
     row = workflows.locked(connection, workflow_id)
     _refuse(row, after_run)
     present.refuse_held(connection, workflow_id)
-    advice = f", or send them away with: torc workflows reinit {workflow_id} --force"
-    present.settle_idle(connection, workflow_id, now, force=force, advice=advice)
+    present.settle_idle(connection, workflow_id, now, force=force)
     workflows.link_by_files_and_data(connection, workflow_id)
     chosen = sorted(set(job_ids))
     values: dict[str, Any] = {"workflow": workflow_id, "ids": chosen}
@@ -110,9 +109,9 @@ def _refuse(row: RowMapping, after_run: int | None) -> None:
 def count_blockers(connection: Connection, workflow_id: int) -> None:
     """Count anew what waiting jobs wait for; whatever is over and not chosen stays over."""
     words = {
-        "settled": _listed(COMPLETE),
-        "failed": _listed(UNSUCCESSFUL),
-        "fresh": _listed((JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.READY)),
+        "settled": t.written(COMPLETE),
+        "failed": t.written(UNSUCCESSFUL),
+        "fresh": t.written((JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.READY)),
     }
     for statement in (workflows.COUNT_BARRIERS, workflows.COUNT_BLOCKERS):
         connection.execute(text(statement.format(**words)), {"workflow": workflow_id})
@@ -123,7 +122,3 @@ def wait_again(connection: Connection, workflow_id: int, now: float) -> None:
     count_blockers(connection, workflow_id)
     values = {"workflow": workflow_id, "ids": [], "now": now}
     connection.execute(_BEGIN, values)
-
-
-def _listed(statuses: Iterable[JobStatus]) -> str:
-    return ", ".join(str(int(status)) for status in sorted(statuses))

@@ -62,6 +62,8 @@ from slurmtorc.store.history import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import ColumnElement, FromClause
 
     from slurmtorc.model import JobStatus
@@ -98,6 +100,7 @@ __all__ = [
     "workflow",
     "workflow_action",
     "workflow_spec",
+    "written",
 ]
 
 TABLES = metadata
@@ -345,13 +348,18 @@ def has_status(table: FromClause, *statuses: JobStatus) -> ColumnElement[bool]:
     So both databases see which index suffices, and nothing has to be expanded at each call. A
     single status is an equation: SQLite takes a partial index for nothing else.
     """
-    written = [_literal(status) for status in sorted(statuses)]
+    numbers = [_literal(status) for status in sorted(statuses)]
     status = table.c.status
-    return status == written[0] if len(written) == 1 else status.in_(written)
+    return status == numbers[0] if len(numbers) == 1 else status.in_(numbers)
 
 
 def _literal(status: JobStatus) -> ColumnElement[int]:
     return literal_column(str(int(status)))
+
+
+def written(statuses: Iterable[JobStatus]) -> str:
+    """The same for a statement that is a text: what stands between the brackets of IN."""
+    return ", ".join(str(int(status)) for status in sorted(statuses))
 
 
 job_depends_on = pairs("job_depends_on", "job", "job_id", "job", "depends_on_job_id")

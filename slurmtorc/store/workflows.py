@@ -23,8 +23,6 @@ from slurmtorc.store import schema as t
 from slurmtorc.store.dialect import analyze
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
 _HELD = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -121,6 +119,8 @@ def initialize(
         return begun
     present.refuse_archived(row)
     present.refuse_held(connection, workflow_id)
+    if row["run_id"]:
+        present.settle_idle(connection, workflow_id, now, force=False)
     link_by_files_and_data(connection, workflow_id)
     analyze(connection, t.job, t.job_depends_on, t.barrier, t.barrier_in, t.barrier_out)
     _begin_jobs(connection, workflow_id, now)
@@ -214,9 +214,9 @@ from being worked out for each of the columns."""
 
 def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
     words = {
-        "settled": _listed(_SETTLED),
-        "failed": _listed(status for status in _SETTLED if status is not JobStatus.COMPLETED),
-        "fresh": _listed(_FRESH),
+        "settled": t.written(_SETTLED),
+        "failed": t.written(set(_SETTLED) - {JobStatus.COMPLETED}),
+        "fresh": t.written(_FRESH),
         "blocked": int(target(JobEvent.BLOCK)),
         "ready": int(target(JobEvent.FREE)),
     }
@@ -229,10 +229,6 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
 def _any_settled(connection: Connection, workflow_id: int) -> bool:
     condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *_SETTLED)
     return connection.execute(select(t.job.c.id).where(condition).limit(1)).first() is not None
-
-
-def _listed(statuses: Iterable[JobStatus]) -> str:
-    return ", ".join(str(int(status)) for status in statuses)
 
 
 # ── cancel and delete ────────────────────────────────────────────────────────

@@ -136,9 +136,8 @@ class Acting:
         if not self._known:
             return
         due = self._due(_AMID)
-        first = (self._me.compute_node_id or 0) % max(
-            1, len(due)
-        )  # not all workers begin with the same
+        # Not all workers begin with the same.
+        first = (self._me.compute_node_id or 0) % max(1, len(due))
         for action in due[first:] + due[:first]:
             if len(self._running) >= AT_ONCE:
                 return

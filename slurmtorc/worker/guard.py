@@ -23,7 +23,6 @@ from slurmtorc.worker.spawn import SHORTAGES
 
 log = logging.getLogger(__name__)
 
-MARK = LAUNCHER_MARK
 _SCRIPT = """\
 trap '' HUP INT TERM
 read -r end
@@ -44,7 +43,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.mark = secrets.token_hex(8)
-        """What every job has as MARK in its environment."""
+        """What every job has as LAUNCHER_MARK in its environment."""
         self._pipe: int | None = None
         self._state = -1
         """The file in memory."""
@@ -76,11 +75,11 @@ class Guard:
         read, write = os.pipe2(os.O_CLOEXEC)
         state: int | None = None
         # If we are a job ourselves, its guard is to end us, and this one what we have started.
-        environ = {name: value for name, value in os.environ.items() if name != MARK}
+        environ = {name: value for name, value in os.environ.items() if name != LAUNCHER_MARK}
         try:
             state = os.memfd_create("torc-guard")
             shell = subprocess.Popen(
-                ["sh", "-c", _SCRIPT, "torc-guard", f"{MARK}={self.mark}"],
+                ["sh", "-c", _SCRIPT, "torc-guard", f"{LAUNCHER_MARK}={self.mark}"],
                 env=environ,
                 stdin=read,
                 stdout=state,

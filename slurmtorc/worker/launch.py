@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.ports import Exit
-from slurmtorc.worker.guard import MARK, Guard
+from slurmtorc.slurm.commands import LAUNCHER_MARK
+from slurmtorc.worker.guard import Guard
 from slurmtorc.worker.monitor import Monitor, process_of
 from slurmtorc.worker.spawn import SHORTAGES, Spawner
 
@@ -57,7 +58,7 @@ class LocalLauncher:
     ) -> None:
         self._clock = clock
         self._guard = Guard()
-        self._spawner = Spawner({**environ, MARK: self._guard.mark})
+        self._spawner = Spawner({**environ, LAUNCHER_MARK: self._guard.mark})
         self._monitor = monitor or Monitor()
         self._running: dict[int, _Running] = {}
         self._postponed: dict[int, tuple[Order, float]] = {}
