@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TOGETHER_S = 0.005
+TOGETHER_S = 0.01
 """Ends are told together that come so soon after each other, while all places are taken."""
 REST_S = 1.0
 """How long a worker rests at most: it has to notice that the workflow was canceled."""
