@@ -13,7 +13,7 @@ from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict
-from slurmtorc.rules.wording import counted
+from slurmtorc.rules.wording import archived, counted, does
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,8 +179,7 @@ def _refuse_unbegun(state: State, workflow_id: int) -> None:
 
 def _refuse_archived(workflow: Workflow) -> None:
     if workflow.is_archived:
-        message = f"workflow {workflow.id} is archived; take it out of the archive first"
-        raise Conflict(f"{message}: torc workflows archive false {workflow.id}")
+        raise Conflict(archived(workflow.id))
 
 
 def sweep_here(state: State, workflow_id: int) -> bool:
@@ -189,7 +188,8 @@ def sweep_here(state: State, workflow_id: int) -> bool:
     from slurmtorc.worker.sweep import sweep
 
     if back := sweep(state.store, workflow_id, this_node(os.environ).hostname):
-        note(f"Workflow {workflow_id}: {counted(back, 'job')} of a worker that died come back")
+        jobs = f"{counted(back, 'job')} of a worker that died"
+        note(f"Workflow {workflow_id}: {jobs} {does(back, 'come')} back")
     return bool(back)
 
 
@@ -232,7 +232,8 @@ def _agreed(state: State, plan: ReinitPlan, *, no_prompts: bool) -> bool:
 def _refuse_held(plan: ReinitPlan) -> None:
     """Raise Conflict while jobs are held: what was changed would not be seen by those."""
     if plan.held:
-        message = f"workflow {plan.workflow.id} has {plan.held} pending or running jobs"
+        held = counted(plan.held, "pending or running job")
+        message = f"workflow {plan.workflow.id} has {held}"
         raise Conflict(f"{message}; wait for them, or cancel the workflow first")
 
 
@@ -245,12 +246,8 @@ def _begin(state: State, plan: ReinitPlan, *, force: bool) -> None:
     if state.as_json:
         emit_json(as_json(plan) | {"dry_run": False, "status": "success", "message": "begun"})
         return
-    verb = "runs" if count == 1 else "run"
-    _say_begun(
-        state,
-        begun,
-        f"Run {begun.run_id} of workflow {workflow_id}: {counted(count, 'job')} {verb} again",
-    )
+    again = f"{counted(count, 'job')} {does(count, 'run')} again"
+    _say_begun(state, begun, f"Run {begun.run_id} of workflow {workflow_id}: {again}")
 
 
 def _nothing(state: State, plan: ReinitPlan) -> None:
@@ -264,7 +261,8 @@ def _nothing(state: State, plan: ReinitPlan) -> None:
         return
     click.echo(f"Nothing of workflow {plan.workflow.id} must run again.")
     if plan.waiting:
-        note(f"{counted(plan.waiting, 'job')} of run {plan.workflow.run_id} wait for a worker.")
+        waiting = f"{counted(plan.waiting, 'job')} of run {plan.workflow.run_id}"
+        note(f"{waiting} {does(plan.waiting, 'wait')} for a worker.")
 
 
 def _say_begun(state: State, workflow: Workflow, message: str) -> None:

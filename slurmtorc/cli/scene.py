@@ -250,4 +250,4 @@ def _planned(store: Store, workflow_id: int, offers: Offers) -> list[Planned]:
 def _after(action: Action, gate: Sequence[int], links: Links) -> frozenset[int]:
     """All jobs before it, finished ones too."""
     itself = gate if action.trigger_type is TriggerType.ON_JOBS_COMPLETE else ()
-    return frozenset(itself).union(*(ahead(links.waits_for, job) for job in gate))
+    return frozenset(itself).union(ahead(links.waits_for, gate))

@@ -124,7 +124,7 @@ def watch(state: State, /, workflow_ids: tuple[int, ...], **given: Any) -> int:
 
 def _chosen(state: State, ids: Sequence[int], *, everything: bool) -> list[Workflow]:
     from slurmtorc.model import Workflow
-    from slurmtorc.watch.look import EVERYTHING
+    from slurmtorc.ports import EVERYTHING
 
     if everything == bool(ids):
         raise UsageError("name the workflows to watch, or say --all")
@@ -289,8 +289,8 @@ def watch_ports(state: State, agent: Agent | None = None) -> Ports:
 def _history(state: State, workflows: Sequence[Workflow]) -> None:
     from slurmtorc.cli.render import emit_json, emit_table, plain
     from slurmtorc.model import Decision
+    from slurmtorc.ports import EVERYTHING
     from slurmtorc.units import iso_time
-    from slurmtorc.watch.look import EVERYTHING
 
     ids = [workflow.id for workflow in workflows]
     decisions = state.store.rows(Decision, EVERYTHING, workflow_id=ids).items

@@ -17,6 +17,7 @@ from slurmtorc.cli.resets import reset_status
 from slurmtorc.cli.status import status
 from slurmtorc.cli.sync import sync_status
 from slurmtorc.errors import UsageError
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,8 +74,9 @@ def cancel(state: State, workflow_id: int) -> None:
             }
         )
     else:
-        count = len(done.slurm_job_ids)
-        click.echo(f"Canceled workflow {workflow_id}: {done.jobs} jobs, {count} allocations")
+        jobs = counted(done.jobs, "job")
+        allocations = counted(len(done.slurm_job_ids), "allocation")
+        click.echo(f"Canceled workflow {workflow_id}: {jobs}, {allocations}")
     for error in done.errors:
         note(f"torc: warning: {error}")
 

@@ -50,6 +50,12 @@ class Page:
     reverse_sort: bool = False
 
 
+EVERYTHING = Page(limit=1 << 40)
+"""All rows, for those who need all of them at once."""
+NEWEST = Page(limit=1, reverse_sort=True)
+"""The row that was added last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows(Generic[R]):
     """One page of a list, and how many rows the whole list has."""
@@ -330,4 +336,10 @@ class Store(Revisions, Protocol):
 
         At once for what a waiting worker waits for, within a second for everything else. Cheap:
         asked a hundred times a second.
+        """
+
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when `stamp` is worth asking again.
+
+        None where nobody rings, or if `stamp` has never been asked: whoever waits has to look.
         """

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, exists, insert, null, select, update
 
 from slurmtorc.errors import Conflict, InvalidValue, NotFound
 from slurmtorc.model import AllocationStatus, Job, JobStatus, UserData
+from slurmtorc.rules.chains import ahead
 from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import (
     actions,
@@ -138,14 +139,8 @@ def _refuse_name(connection: Connection, job: Job, name: str) -> None:
 def _refuse_cycle(connection: Connection, job: Job, depends_on: Sequence[int]) -> None:
     """Raise Conflict if anything the job is to wait for waits for the job."""
     links = scheduling.links(connection, job.workflow_id)
-    found, left = set(depends_on), list(depends_on)
-    while left:
-        node = left.pop()
-        if node == job.id:
-            raise Conflict(f"job {job.id} ({job.name}) would wait for itself; nothing was changed")
-        new = set(links.waits_for.get(node, ())) - found
-        found |= new
-        left += new
+    if job.id in {*depends_on, *ahead(links.waits_for, depends_on)}:
+        raise Conflict(f"job {job.id} ({job.name}) would wait for itself; nothing was changed")
 
 
 def _depend(connection: Connection, job: Job, depends_on: Sequence[int]) -> None:

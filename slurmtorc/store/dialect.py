@@ -61,6 +61,9 @@ class Dialect(Protocol):
         Asked a hundred times a second by every worker that waits.
         """
 
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when another process has committed; if one does."""
+
     def translated(self, error: BaseException) -> StoreError:
         """The same error in our words."""
 

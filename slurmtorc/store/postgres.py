@@ -115,6 +115,13 @@ class Postgres:
         self._rings += len(list(self._driver.notifies(timeout=0)))
         return self._rings, self._snapshot
 
+    def bell(self) -> int | None:
+        """The connection that listens."""
+        if self._listener is None or self._driver.closed:
+            return None
+        fd: int = self._driver.fileno()
+        return fd
+
     @property
     def _driver(self) -> Any:
         return self._listener.dbapi_connection

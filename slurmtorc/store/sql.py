@@ -375,3 +375,7 @@ class SqlStore(Revising):
         """A value that differs when anybody may have changed something."""
         with self._our_words():
             return self._dialect.stamp()
+
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when `stamp` is worth asking again."""
+        return self._dialect.bell()

@@ -154,6 +154,9 @@ class Sqlite:
         cursor.close()
         return version
 
+    def bell(self) -> None:
+        """A file does not ring."""
+
     def translated(self, error: BaseException) -> StoreError:
         """By SQLite's message: it has codes, but the messages are as stable and say more."""
         message = str(error)

@@ -296,7 +296,7 @@ def test_not_even_force_begins_a_run_while_a_worker_holds_a_job(store: SqlStore)
     workflow_id, node = begin(store, a_draft("a", "b"))
     (claim,) = store.claim(node, PLENTY, 1)
     other = next(job for job in ids(store, workflow_id).values() if job != claim.job_id)
-    with pytest.raises(Conflict, match="1 pending or running jobs on n1"):
+    with pytest.raises(Conflict, match="1 pending or running job on n1"):
         store.rerun(workflow_id, [other], force=True)
     assert store.held(node) == [claim.job_id]
     assert store.get(Workflow, workflow_id).run_id == 1
