@@ -176,7 +176,8 @@ def created(
     state: State, draft: Draft, name: str, node: Node, *, ignore_missing: bool = False
 ) -> int:
     """A workflow that can run here, stored; its id. Errors speak of `name`."""
-    from slurmtorc.schedule.begin import make_folder, refuse_misfits, refuse_missing_inputs
+    from slurmtorc.schedule.begin import refuse_misfits, refuse_missing_inputs
+    from slurmtorc.schedule.folder import make_folder
     from slurmtorc.worker.employ import whole
 
     if state.settings.max_parallel_jobs is None:

@@ -1,5 +1,7 @@
-"""`torc status`: how far a workflow is. Beside the other commands of workflows, of which it needs
-nothing: it is asked again and again, so it is to answer at once.
+"""`torc status`: how far a workflow is.
+
+Apart from the other commands of workflows, which it does not need: people ask it again and again,
+and what is imported for nothing is what they would wait for.
 """
 
 from __future__ import annotations

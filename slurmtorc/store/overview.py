@@ -20,7 +20,7 @@ from slurmtorc.store import schema as t
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sqlalchemy import Connection, Executable, Select
+    from sqlalchemy import Connection, Select
 
     from slurmtorc.model import Overview
 
@@ -42,7 +42,7 @@ def written() -> str:
     from sqlalchemy.dialects import sqlite  # noqa: PLC0415  for those who write
 
     known = text(f"SELECT 1 FROM alembic_version WHERE version_num = '{migrate.HEAD}'")  # noqa: S608
-    asked: dict[str, Executable] = {"schema": known, **_questions()}
+    asked: dict[str, Any] = {"schema": known, **_questions()}
     words = sqlite.dialect(paramstyle="named")
     return "".join(f"-- {name}\n{asked[name].compile(dialect=words)};\n" for name in asked)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from slurmtorc.errors import Conflict
 from slurmtorc.loop import drive
 from slurmtorc.model import Capacity, ComputeNode, ExecutionConfig
-from slurmtorc.schedule.begin import make_folder
+from slurmtorc.schedule.folder import make_folder
 from slurmtorc.worker.attempts import Surroundings
 from slurmtorc.worker.lease import LEASE_S
 from slurmtorc.worker.monitor import process_of

@@ -16,6 +16,7 @@ from slurmtorc.model import (
     Ending,
     JobStatus,
     Mishap,
+    Result,
     TriggerType,
 )
 from slurmtorc.store.glance import glance
@@ -73,7 +74,10 @@ def test_a_failure_is_told_by_the_last_attempt_that_counts(store: Store) -> None
     (again,) = store.claim(other, PLENTY, 1)
     store.start(other, [again.job_id])
     store.complete(other, [a_report(again, return_code=5, ending=Ending.OOM)])
-    store.complete(node, [a_report(second, return_code=9)])  # too late to count
+    too_late = a_report(second, return_code=9, completion_time=1_700_000_009.0)
+    store.complete(node, [too_late])
+    last = store.rows(Result, job_id=again.job_id).items[-1]
+    assert (last.return_code, last.superseded) == (9, True)
     store.complete(node, [a_report(first, return_code=3, stderr_path="/e", stderr_tail="no")])
     failures = {one.job_name: one for one in seen(store, workflow_id).failures}
     a = failures["a"]
@@ -111,6 +115,22 @@ def test_actions_that_failed_are_told_until_they_are_mended(store: Store) -> Non
     store.retry_action(action.id)
     executed(store, action.id, 0)
     assert seen(store, workflow_id).mishaps == ()
+
+
+def test_an_action_that_failed_in_an_earlier_run_is_not_told(store: Store) -> None:
+    once = DraftAction(
+        trigger_type=TriggerType.ON_WORKFLOW_START,
+        action_type=ActionType.RUN_COMMANDS,
+        commands=("x",),
+    )
+    workflow_id, node = begin(store, a_draft("a", actions=[once]))
+    (action,) = store.pending_actions(workflow_id)
+    executed(store, action.id, 4)
+    run_all(store, node)
+    assert len(seen(store, workflow_id).mishaps) == 1
+    store.initialize(workflow_id)
+    after = seen(store, workflow_id)
+    assert (after.progress.run_id, after.mishaps) == (2, ())
 
 
 def executed(store: Store, action_id: int, code: int, reason: str | None = None, **by: Any) -> None:
