@@ -14,7 +14,7 @@ from slurmtorc.rules import packing
 from slurmtorc.rules.status import JobEvent, target
 from slurmtorc.store import records
 from slurmtorc.store import schema as t
-from slurmtorc.store.among import among
+from slurmtorc.store.among import among, picked_once
 from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -69,13 +69,10 @@ def _take_statement(classes: ColumnElement[Any]) -> Prepared:
         .order_by(_J.id)
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
-        .cte("picked")
-        # else Postgres may pick again for each row, and take too many
-        .prefix_with("MATERIALIZED")
     )
     return Prepared(
         update(t.job)
-        .where(_J.id == picked.c.id, t.has_status(t.job, JobStatus.READY))
+        .where(picked_once(_J.id, picked), t.has_status(t.job, JobStatus.READY))
         .values(status=int(target(JobEvent.CLAIM)), compute_node_id=bindparam("node"))
         .returning(
             _J.id,
