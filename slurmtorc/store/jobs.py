@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, not_, select, update
+from sqlalchemy import bindparam, exists, not_, or_, select, update
 
 from slurmtorc.model import COMPLETE, OPEN, JobStatus, Report
 from slurmtorc.rules.endings import ORPHANED
@@ -300,14 +300,23 @@ _UNFINISHED = Prepared(
 
 
 # A running job may end at this moment, and a blocked one be canceled, out of our sight.
+_LIKELY_FIRST = (
+    JobStatus.READY, JobStatus.PENDING, JobStatus.PENDING_FAILED, JobStatus.UNINITIALIZED
+)  # fmt: skip
+assert {*_LIKELY_FIRST} == OPEN - {JobStatus.RUNNING, JobStatus.BLOCKED}
 _WAITING = Prepared(
-    select(_J.id)
-    .where(
-        _J.workflow_id == bindparam("workflow"),
-        t.has_status(t.job, *OPEN - {JobStatus.RUNNING, JobStatus.BLOCKED}),
+    select(
+        or_(
+            *(
+                exists().where(
+                    _J.workflow_id == bindparam("workflow"), t.has_status(t.job, status)
+                )
+                for status in _LIKELY_FIRST
+            )
+        ).label("any")
     )
-    .limit(1)
 )
+"""One look-up for each status: of several at once Postgres expects many, and reads all jobs."""
 _LAST_ONES_MEET = Prepared(
     select(t.workflow.c.id)
     .where(t.workflow.c.id == bindparam("workflow"))
@@ -322,7 +331,7 @@ def tell_if_complete(connection: Connection, workflow_id: int, now: float) -> No
 
 def _if_complete(connection: Connection, workflow_id: int) -> list[tuple[str, dict[str, Any]]]:
     values = {"workflow": workflow_id}
-    if _WAITING(connection, values):
+    if _WAITING(connection, values)[0].any:
         return []
     if locks_rows(connection):
         _LAST_ONES_MEET(connection, values)
