@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from slurmtorc.errors import StoreRefused
-from slurmtorc.store.postgres import CHANNEL, Postgres
+from slurmtorc.store.postgres import RINGS, Postgres
 from slurmtorc.store.sqlite import Sqlite, absolute, url_of
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Dialect(Protocol):
 
         A durable transaction survives a power failure, not only the end of this process.
         """
+
+    def transaction(self, connection: Connection) -> AbstractContextManager[None]:
+        """All that is executed inside is committed at its end, or rolled back by an error."""
 
     def load(
         self,
@@ -113,10 +116,7 @@ def _is_sqlite(url: URL) -> bool:
 def ring(connection: Connection) -> None:
     """Wake those who wait for news, once this is committed; SQLite's watch the file."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_RING)
-
-
-_RING = text(f"NOTIFY {CHANNEL}")
+        connection.info[RINGS] = True
 
 
 def analyze(connection: Connection, *tables: Table) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+import select
 import time
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
+from slurmtorc.store.endings import ending
 from slurmtorc.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 CHANNEL = "torc"
 """What writers ring and waiting workers listen to, of whichever workflow."""
+RINGS = "rings"
+"""Among what is known of a connection: whether its transaction has news."""
+_RING = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', '')"
 SNAPSHOT_S = 1.0
 """How often the server is asked by those that listen."""
 
@@ -40,6 +46,12 @@ POOL = 2
 when several of its threads ask at once; whoever wants another one waits."""
 
 
+KEPT = 1
+"""How many of them are kept at hand, beside the pool."""
+FRESH_S = 5.0
+"""For so long a connection at hand is trusted that has not been heard to end."""
+
+
 class Postgres:
     """A Postgres server. Rows are locked by the statements that need it."""
 
@@ -47,6 +59,7 @@ class Postgres:
         self.url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self.shown_url = url.set(drivername="postgresql").render_as_string(hide_password=True)
         _share_conditions()
+        self._idle: deque[tuple[Connection, float]] = deque()
         self._listener: Any = None
         self._rings = 0
         self._snapshot: object = None
@@ -64,14 +77,49 @@ class Postgres:
             raise StoreRefused(f"{self.shown_url} needs the psycopg package: {remedy}") from None
         event.listen(self.engine, "connect", _without_compiling)
 
-    def connected(self) -> Connection:
-        """From the pool, which sees whether the server still knows it."""
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """The one used last, if the server still knows it; else from the pool, which asks."""
+        connection = self._kept()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append((connection, time.monotonic()))
+        while len(self._idle) > KEPT:
+            self._idle.popleft()[0].close()
+
+    def _kept(self) -> Connection:
+        """To ask the server each time would cost a verb as much as one of its statements."""
+        with suppress(IndexError):  # two threads may both have seen the last one
+            connection, since = self._idle.pop()
+            if time.monotonic() < since + FRESH_S and not _has_word(connection):
+                return connection
+            connection.close()
         return self.engine.connect()
 
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:  # noqa: ARG002
         """Every commit is durable here, and writers meet at rows, not at the door."""
         yield
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        """The driver begins it. Whoever waits for news hears of it once it is there to be seen.
+
+        A NOTIFY of the transaction itself would make commits of the whole database wait for one
+        another, each for the disk. What is lost with a server in between, a look at its snapshot
+        finds.
+        """
+        connection.info[RINGS] = False
+        with ending(connection):
+            yield
+        if connection.info[RINGS]:
+            driver: Any = connection.connection.driver_connection
+            with suppress(Exception):  # what was to be told is committed, told or not
+                driver.execute(_RING)
+                driver.commit()
 
     def load(
         self,
@@ -143,7 +191,19 @@ class Postgres:
     def close(self) -> None:
         """Give back connections."""
         self._hang_up()
+        while self._idle:
+            self._idle.pop()[0].close()
         self.engine.dispose()
+
+
+def _has_word(connection: Connection) -> bool:
+    """Whether the server has said something unasked, such as that it ends."""
+    driver: Any = connection.connection.driver_connection
+    if driver.closed:
+        return True
+    ears = select.poll()
+    ears.register(driver.fileno(), select.POLLIN)
+    return bool(ears.poll(0))
 
 
 def _without_compiling(connection: Any, _record: object) -> None:
