@@ -180,7 +180,7 @@ def from_json(written: Mapping[str, Any]) -> Figure:
 
 def shown(number: float) -> str:
     """A number with three figures that say something."""
-    if number == 0 or abs(number) >= 100:  # noqa: PLR2004
+    if number == 0 or abs(number) >= 100:  # noqa: PLR2004  three figures
         return f"{number:,.0f}"
     return f"{number:.3g}"
 

@@ -152,11 +152,13 @@ def display_seconds(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     if seconds < MINUTE:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
+        few = seconds < 10  # noqa: PLR2004  one digit, so two more say something
+        return f"{seconds:.2f} s" if few else f"{seconds:.0f} s"
     minutes, secs = divmod(int(seconds), MINUTE)
     hours, minutes = divmod(minutes, 60)
-    if hours >= 24:  # noqa: PLR2004
-        return f"{hours // 24} d {hours % 24:02d}:{minutes:02d}"
+    days, rest = divmod(hours, 24)
+    if days:
+        return f"{days} d {rest:02d}:{minutes:02d}"
     return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,3 +89,21 @@ def shared_store(shared_url: str) -> Iterator[Callable[[], SqlStore]]:
 def torc(tmp_path: Path) -> Torc:
     """The command line, in a folder of its own."""
     return Torc(tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes a disk of a size; its folder."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def mounted(size: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"a small disk needs the right to mount one: {done.stderr.strip()}")
+        return disk
+
+    yield mounted
+    if disk.is_mount():
+        subprocess.run(["umount", "-l", str(disk)], check=True)

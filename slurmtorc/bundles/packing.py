@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.bundles.form import Bundle, Member, Writer, digest_of
 from slurmtorc.bundles.places import FOLDER, bundle_path, bundles_in
+from slurmtorc.disk import sync
 from slurmtorc.errors import Conflict
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _write(folder: Path, path: Path, names: Sequence[str], done: Packing) -> Non
         bundle = Bundle(part)
         bundle.verify()
         part.rename(path)
-        _sync(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise _refused(path, error) from error
     finally:
@@ -169,7 +170,7 @@ def unpack(
             others.append(member.name)
     if remove and not others:
         for place in {(folder / name).parent for name in bundle.members}:
-            _sync(place)
+            sync(place)
         path.unlink()
     return back, others
 
@@ -195,15 +196,6 @@ def _put_back(bundle: Bundle, member: Member, target: Path) -> None:
 
 
 # ── the file system ──────────────────────────────────────────────────────────
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def _refused(path: Path, error: OSError) -> Conflict:

@@ -36,7 +36,7 @@ def bundle(state: State, workflow_id: int, run_id: tuple[int, ...], remove: bool
     """
     from slurmtorc.bundles.packing import alone_in, pack
     from slurmtorc.bundles.places import logs_in, set_apart
-    from slurmtorc.worker.worker import LEASE_S
+    from slurmtorc.worker.lease import LEASE_S
 
     _refuse_unfinished(state.store, workflow_id, run_id)
     ended = _last_sign(state.store, workflow_id) + LEASE_S
@@ -89,10 +89,9 @@ def _last_sign(store: Store, workflow_id: int) -> float:
     """When anything was last heard of the workflow: by its events, and by its workers."""
     from slurmtorc.cli.reading import every
     from slurmtorc.model import ComputeNode, Event
-    from slurmtorc.ports import Page
+    from slurmtorc.ports import NEWEST
 
-    newest = Page(limit=1, reverse_sort=True)
-    told = [one.timestamp for one in store.rows(Event, newest, workflow_id=workflow_id).items]
+    told = [one.timestamp for one in store.rows(Event, NEWEST, workflow_id=workflow_id).items]
     beats = [one.heartbeat for one in every(store, ComputeNode, workflow_id=workflow_id)]
     return max([*told, *beats], default=math.inf)
 

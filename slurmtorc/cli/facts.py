@@ -26,7 +26,7 @@ from slurmtorc.model import (
     Result,
     Workflow,
 )
-from slurmtorc.ports import Page
+from slurmtorc.ports import NEWEST, Page
 from slurmtorc.rules import explaining, finishing, firing
 from slurmtorc.rules.chains import ahead, behind, longest
 from slurmtorc.rules.reasons import Named
@@ -102,7 +102,7 @@ def _chain(store: Store, job: Job) -> list[Named]:
     wanted |= {JobStatus.DISABLED} if job.status is JobStatus.BLOCKED else frozenset()
     before = {
         one.id: one
-        for one in named(store, sorted(ahead(waits_for, job.id)))
+        for one in named(store, sorted(ahead(waits_for, [job.id])))
         if one.status in wanted
     }
     dead = next((one.id for one in before.values() if one.status in DEAD), None)
@@ -167,5 +167,4 @@ def _groups(store: Store, workflow_id: int) -> list[finishing.Group]:
 def _failures(store: Store, workflow_id: int) -> list[Result]:
     status = [JobStatus.FAILED, JobStatus.TERMINATED, JobStatus.PENDING_FAILED]
     jobs = store.rows(Job, Page(limit=FAILURES), workflow_id=workflow_id, status=status).items
-    last = Page(limit=1, reverse_sort=True)
-    return [result for job in jobs for result in store.rows(Result, last, job_id=job.id).items]
+    return [result for job in jobs for result in store.rows(Result, NEWEST, job_id=job.id).items]

@@ -162,16 +162,12 @@ def disable(
 
 def _behind(store: Store, workflow_id: int, job_ids: Sequence[int]) -> list[int]:
     """All that waits for these jobs, and for those, that can be left out."""
-    from slurmtorc.rules.staleness import in_order
+    from slurmtorc.rules.chains import behind
 
-    links, standing = store.links(workflow_id), store.standing(workflow_id)
-    reached = set(job_ids)
-    for node in in_order(links, standing):
-        if any(other in reached for other in links.waits_for.get(node, ())):
-            reached.add(node)
+    standing = store.standing(workflow_id)
     kept = {JobStatus.COMPLETED, JobStatus.DISABLED}
-    found = reached.difference(job_ids)
-    return sorted(node for node in found if node > 0 and standing[node].status not in kept)
+    found = behind(store.links(workflow_id).waits_for, job_ids).difference(job_ids)
+    return sorted(job_id for job_id in found if standing[job_id].status not in kept)
 
 
 def _blocked(store: Store, workflow_id: int) -> list[dict[str, Any]]:

@@ -120,13 +120,12 @@ def _ended(state: State, job_id: int, attempt: int | None, run_id: int | None) -
     One that ended after its job had been canceled, or given to another worker, counts too.
     """
     from slurmtorc.model import Job, Result
-    from slurmtorc.ports import Page
+    from slurmtorc.ports import NEWEST
     from slurmtorc.worker.paths import Stdio
 
     given = {"attempt_id": attempt, "run_id": run_id}
     where = {name: value for name, value in given.items() if value is not None}
-    last = Page(limit=1, reverse_sort=True)
-    found = state.store.rows(Result, last, job_id=job_id, **where).items
+    found = state.store.rows(Result, NEWEST, job_id=job_id, **where).items
     if not found:
         job = state.store.get(Job, job_id)
         which = "no attempt" if attempt is None else f"no attempt {attempt}"

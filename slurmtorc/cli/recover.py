@@ -11,6 +11,7 @@ from slurmtorc.cli.agent import AGENT_OPTIONS, Asked, ask_agent, chosen_agent
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state, with_options
 from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict
+from slurmtorc.rules.wording import counted, does, several
 
 if TYPE_CHECKING:
     from slurmtorc.ports import Slurm, Store
@@ -93,8 +94,8 @@ def recover(
         _show(plan)
     if dry_run or not plan.chosen:
         return _only_said(state, plan, dry_run=dry_run)
-    count = len(plan.chosen)
-    if not (no_prompts or _nobody_to_ask()) and not click.confirm(f"Run {count} jobs?", err=True):
+    question = f"Run {counted(len(plan.chosen), 'job')}?"
+    if not (no_prompts or _nobody_to_ask()) and not click.confirm(question, err=True):
         return 0
     if recovery_hook is not None:
         plan = _after_hook(state, port, plan, recovery_hook)
@@ -133,15 +134,17 @@ def _refuse_unfinished(store: Store, workflow_id: int) -> None:
     progress = store.progress(workflow_id)
     aside = progress.counts.get(JobStatus.PENDING_FAILED, 0)
     if not progress.is_complete:
-        what = f"workflow {workflow_id} is not complete: {progress.unfinished} jobs are left"
+        what = f"workflow {workflow_id} is not complete: {several(progress.unfinished, 'job')} left"
         if aside and not any(progress.counts.get(status) for status in RUNNABLE):
-            raise Conflict(f"{what}, and {aside} wait for a decision: `torc jobs classify`")
+            waiting = f"{aside} {does(aside, 'wait')} for a decision"
+            raise Conflict(f"{what}, and {waiting}: `torc jobs classify`")
         raise Conflict(f"{what}; follow it with `torc watch {workflow_id}`")
     alive = [status for status in AllocationStatus if status is not AllocationStatus.COMPLETE]
     left = store.rows(Allocation, workflow_id=workflow_id, status=alive).total_count
     workers = _workers(store, workflow_id)
     if left or workers:
-        what = f"workflow {workflow_id} still has {left} allocations and {workers} workers"
+        what = f"workflow {workflow_id} still has {counted(left, 'allocation')}"
+        what = f"{what} and {counted(workers, 'worker')}"
         raise Conflict(f"{what}; wait, or find out with `torc workflows sync-status {workflow_id}`")
 
 
@@ -213,9 +216,8 @@ def _report(state: State, plan: RecoveryPlan, outcome: Outcome) -> None:
         emit_json(_as_json(plan) | {"dry_run": False, "slurm_job_ids": ids})
     else:
         listed = ", ".join(map(str, ids)) or "none"
-        click.echo(
-            f"Run {plan.workflow.run_id + 1} of {len(plan.chosen)} jobs; Slurm jobs: {listed}"
-        )
+        count = counted(len(plan.chosen), "job")
+        click.echo(f"Run {plan.workflow.run_id + 1} of {count}; Slurm jobs: {listed}")
         click.echo(f"Follow it with: torc watch {plan.workflow.id}")
     for allocation, reason in (*outcome.refused, *outcome.open):
         note(f"torc: warning: allocation {allocation.id}: {reason}")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from slurmtorc.cli.asking import DRY_RUN, NO_PROMPTS, agreed
-from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
+from slurmtorc.cli.context import ID, State, TorcCommand, pass_state, with_options
 from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict
-from slurmtorc.rules.wording import counted
+from slurmtorc.rules.wording import archived, counted, does
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,31 +22,49 @@ if TYPE_CHECKING:
     from slurmtorc.model import Workflow
     from slurmtorc.schedule.reinit import ReinitPlan
 
-_FORCE = click.option(
-    "--force",
-    is_flag=True,
-    help="Begin although input files are missing; workers that run nothing are sent away.",
+_OPTIONS = (
+    DRY_RUN,
+    click.option(
+        "--hash",
+        "by_contents",
+        is_flag=True,
+        help="Compare and note the contents of files (SHA-256).",
+    ),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Begin although input files are missing; workers that run nothing are sent away.",
+    ),
+    NO_PROMPTS,
 )
-_HASH = click.option(
-    "--hash", "by_contents", is_flag=True, help="Compare and note the contents of files (SHA-256)."
-)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """What may be said of the beginning of any run."""
+
+    dry_run: bool
+    by_contents: bool
+    force: bool
+    no_prompts: bool
+
+
+def _with_how(command: Callable[..., object]) -> Callable[..., object]:
+    """Let a command be told of a workflow, and how its run begins; it gets that as `how`."""
+
+    @wraps(command)
+    def told(state: State, workflow_id: int, **given: bool) -> object:
+        return command(state, workflow_id, How(**given))
+
+    decorated: Callable[..., object] = with_options(
+        (click.argument("workflow_id", type=ID), *_OPTIONS, pass_state)
+    )(told)
+    return decorated
 
 
 @click.command("reinit", cls=TorcCommand)
-@click.argument("workflow_id", type=ID)
-@DRY_RUN
-@_HASH
-@_FORCE
-@NO_PROMPTS
-@pass_state
-def reinit(
-    state: State,
-    workflow_id: int,
-    dry_run: bool,
-    by_contents: bool,
-    force: bool,
-    no_prompts: bool,
-) -> None:
+@_with_how
+def reinit(state: State, workflow_id: int, how: How) -> None:
     """Begin a run of what must run again, and of nothing else.
 
     That is: jobs that were reset, terminated, canceled or set aside; jobs of which an input file,
@@ -54,28 +73,13 @@ def reinit(
 
     Example: torc workflows reinit 7 --dry-run
     """
-    from slurmtorc.schedule.reinit import plan_reinit
-
     _refuse_unbegun(state, workflow_id)
-    planned = partial(plan_reinit, state.store, workflow_id, by_contents=by_contents)
-    carry_out(state, planned, dry_run=dry_run, force=force, no_prompts=no_prompts)
+    _begin_later(state, workflow_id, how)
 
 
 @click.command("restart", cls=TorcCommand)
-@click.argument("workflow_id", type=ID)
-@DRY_RUN
-@_HASH
-@_FORCE
-@NO_PROMPTS
-@pass_state
-def restart(
-    state: State,
-    workflow_id: int,
-    dry_run: bool,
-    by_contents: bool,
-    force: bool,
-    no_prompts: bool,
-) -> None:
+@_with_how
+def restart(state: State, workflow_id: int, how: How) -> None:
     """Run everything again, as if the workflow were new.
 
     All jobs but disabled ones run again, from their first attempt; all actions may fire again,
@@ -83,28 +87,13 @@ def restart(
 
     Example: torc workflows restart 7 --dry-run
     """
-    from slurmtorc.schedule.reinit import plan_reinit
-
     _refuse_unbegun(state, workflow_id)
-    planned = partial(plan_reinit, state.store, workflow_id, anew=True, by_contents=by_contents)
-    carry_out(state, planned, dry_run=dry_run, force=force, no_prompts=no_prompts)
+    _begin_later(state, workflow_id, how, anew=True)
 
 
 @click.command("initialize", cls=TorcCommand)
-@click.argument("workflow_id", type=ID)
-@DRY_RUN
-@_HASH
-@_FORCE
-@NO_PROMPTS
-@pass_state
-def initialize(
-    state: State,
-    workflow_id: int,
-    dry_run: bool,
-    by_contents: bool,
-    force: bool,
-    no_prompts: bool,
-) -> int:
+@_with_how
+def initialize(state: State, workflow_id: int, how: How) -> int:
     """Begin the first run of a workflow, without a worker.
 
     `torc run ID` and `torc submit ID` do so by themselves. A workflow that has run begins anew with
@@ -114,25 +103,25 @@ def initialize(
     """
     from slurmtorc.model import Workflow
     from slurmtorc.schedule.begin import begin
-    from slurmtorc.schedule.reinit import plan_reinit
 
     workflow = state.store.get(Workflow, workflow_id)
     _refuse_archived(workflow)
     if workflow.run_id:
-        _refuse_unasked(state, workflow, dry_run=dry_run, no_prompts=no_prompts)
-        planned = partial(plan_reinit, state.store, workflow_id, anew=True, by_contents=by_contents)
-        carry_out(state, planned, dry_run=dry_run, force=force, no_prompts=no_prompts)
+        _refuse_unasked(state, workflow, how)
+        _begin_later(state, workflow_id, how, anew=True)
         return 0
-    if dry_run:
-        return foresee(state, workflow, force=force)
-    workflow = begin(state.store, workflow_id, ignore_missing=force, by_contents=by_contents)
+    if how.dry_run:
+        return foresee(state, workflow, force=how.force)
+    workflow = begin(
+        state.store, workflow_id, ignore_missing=how.force, by_contents=how.by_contents
+    )
     _say_begun(state, workflow, f"Began run {workflow.run_id} of workflow {workflow_id}")
     return 0
 
 
-def _refuse_unasked(state: State, workflow: Workflow, *, dry_run: bool, no_prompts: bool) -> None:
+def _refuse_unasked(state: State, workflow: Workflow, how: How) -> None:
     """Raise Conflict if nobody can be asked whether everything is to run again."""
-    if not (dry_run or no_prompts or (sys.stdin.isatty() and not state.as_json)):
+    if not (how.dry_run or how.no_prompts or (sys.stdin.isatty() and not state.as_json)):
         message = f"workflow {workflow.id} has been run already (run {workflow.run_id})"
         raise Conflict(
             f"{message}; begin what must run again with `torc workflows reinit {workflow.id}`, or "
@@ -179,8 +168,7 @@ def _refuse_unbegun(state: State, workflow_id: int) -> None:
 
 def _refuse_archived(workflow: Workflow) -> None:
     if workflow.is_archived:
-        message = f"workflow {workflow.id} is archived; take it out of the archive first"
-        raise Conflict(f"{message}: torc workflows archive false {workflow.id}")
+        raise Conflict(archived(workflow.id))
 
 
 def sweep_here(state: State, workflow_id: int) -> bool:
@@ -189,32 +177,29 @@ def sweep_here(state: State, workflow_id: int) -> bool:
     from slurmtorc.worker.sweep import sweep
 
     if back := sweep(state.store, workflow_id, this_node(os.environ).hostname):
-        note(f"Workflow {workflow_id}: {counted(back, 'job')} of a worker that died come back")
+        jobs = f"{counted(back, 'job')} of a worker that died"
+        note(f"Workflow {workflow_id}: {jobs} {does(back, 'come')} back")
     return bool(back)
 
 
-def carry_out(
-    state: State,
-    planned: Callable[[], ReinitPlan],
-    *,
-    dry_run: bool,
-    force: bool,
-    no_prompts: bool,
-) -> None:
+def _begin_later(state: State, workflow_id: int, how: How, *, anew: bool = False) -> None:
     """Show a plan; ask; begin the run. Nothing is changed before the answer."""
     from slurmtorc.cli.replan import as_json, show
+    from slurmtorc.schedule.reinit import plan_reinit
 
+    contents = how.by_contents
+    planned = partial(plan_reinit, state.store, workflow_id, anew=anew, by_contents=contents)
     plan = planned()
-    if dry_run:
+    if how.dry_run:
         emit_json(as_json(plan) | {"dry_run": True}) if state.as_json else show(plan)
         return
-    if plan.is_needed and not _agreed(state, plan, no_prompts=no_prompts):
+    if plan.is_needed and not _agreed(state, plan, no_prompts=how.no_prompts):
         return
     if sweep_here(state, plan.workflow.id):
         plan = planned()
     _refuse_held(plan)
     if plan.is_needed:
-        _begin(state, plan, force=force)
+        _begin(state, plan, force=how.force)
     else:
         _nothing(state, plan)
 
@@ -232,7 +217,8 @@ def _agreed(state: State, plan: ReinitPlan, *, no_prompts: bool) -> bool:
 def _refuse_held(plan: ReinitPlan) -> None:
     """Raise Conflict while jobs are held: what was changed would not be seen by those."""
     if plan.held:
-        message = f"workflow {plan.workflow.id} has {plan.held} pending or running jobs"
+        held = counted(plan.held, "pending or running job")
+        message = f"workflow {plan.workflow.id} has {held}"
         raise Conflict(f"{message}; wait for them, or cancel the workflow first")
 
 
@@ -245,12 +231,8 @@ def _begin(state: State, plan: ReinitPlan, *, force: bool) -> None:
     if state.as_json:
         emit_json(as_json(plan) | {"dry_run": False, "status": "success", "message": "begun"})
         return
-    verb = "runs" if count == 1 else "run"
-    _say_begun(
-        state,
-        begun,
-        f"Run {begun.run_id} of workflow {workflow_id}: {counted(count, 'job')} {verb} again",
-    )
+    again = f"{counted(count, 'job')} {does(count, 'run')} again"
+    _say_begun(state, begun, f"Run {begun.run_id} of workflow {workflow_id}: {again}")
 
 
 def _nothing(state: State, plan: ReinitPlan) -> None:
@@ -264,7 +246,8 @@ def _nothing(state: State, plan: ReinitPlan) -> None:
         return
     click.echo(f"Nothing of workflow {plan.workflow.id} must run again.")
     if plan.waiting:
-        note(f"{counted(plan.waiting, 'job')} of run {plan.workflow.run_id} wait for a worker.")
+        waiting = f"{counted(plan.waiting, 'job')} of run {plan.workflow.run_id}"
+        note(f"{waiting} {does(plan.waiting, 'wait')} for a worker.")
 
 
 def _say_begun(state: State, workflow: Workflow, message: str) -> None:

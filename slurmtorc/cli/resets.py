@@ -13,7 +13,7 @@ from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import emit_json, emit_table, note
 from slurmtorc.errors import Conflict, UsageError
 from slurmtorc.model import UNSUCCESSFUL, JobStatus
-from slurmtorc.rules.wording import counted
+from slurmtorc.rules.wording import counted, listed, several
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from slurmtorc.model import Job
     from slurmtorc.ports import Store
 
-SHOWN = 5
 _FAILED = sorted(UNSUCCESSFUL | {JobStatus.PENDING_FAILED})
 
 # ── classify ─────────────────────────────────────────────────────────────────
@@ -56,8 +55,12 @@ def classify(
         return
     for each in workflows:
         count = len(moved[each])
-        did = f"{'is' if count == 1 else 'are'} tried again" if decision == "retry" else "failed"
-        click.echo(f"Workflow {each}: {counted(count, 'job')} {did}")
+        told = (
+            f"{several(count, 'job')} tried again"
+            if decision == "retry"
+            else f"{counted(count, 'job')} failed"
+        )
+        click.echo(f"Workflow {each}: {told}")
         if decision == "retry":
             note(f"Run them, unless a worker is there: torc run {each}")
     if not moved:
@@ -82,9 +85,8 @@ def _named(store: Store, job_ids: Sequence[int]) -> list[Job]:
 
 def _refuse(others: Sequence[Job]) -> None:
     if others:
-        listed = ", ".join(f"{job.id} ({job.status.word})" for job in others[:SHOWN])
-        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
-        message = f"only jobs that are pending_failed can be classified, not {listed}{more}"
+        found = listed([f"{job.id} ({job.status.word})" for job in others])
+        message = f"only jobs that are pending_failed can be classified, not {found}"
         raise Conflict(f"{message}; others begin anew by torc workflows reset-status")
 
 

@@ -17,7 +17,7 @@ from slurmtorc.cli.keeping import tidy
 from slurmtorc.cli.log import log_to
 from slurmtorc.cli.render import note
 from slurmtorc.errors import Conflict
-from slurmtorc.rules.wording import counted
+from slurmtorc.rules.wording import archived, counted, does, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,10 +141,8 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
         workflow = store.get(Workflow, int(name))
         refuse_closed(workflow)
         if back := sweep(store, workflow.id, node.hostname):
-            verb = "comes" if back == 1 else "come"
-            note(
-                f"Workflow {workflow.id}: {counted(back, 'job')} of a worker that died {verb} back"
-            )
+            jobs = f"{counted(back, 'job')} of a worker that died"
+            note(f"Workflow {workflow.id}: {jobs} {does(back, 'come')} back")
         if workflow.run_id and not _waits_for_a_new_run(store, workflow.id):
             _tell_of_bad_start(store, workflow.id)
             return workflow
@@ -158,12 +156,12 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
 
 def _tell_of_bad_start(store: Store, workflow_id: int) -> None:
     """Jobs begin although the start of the workflow may have left half of what they need."""
-    from slurmtorc.cli.summary import bad_actions, told_of_action
+    from slurmtorc.cli.summary import told_of_action
     from slurmtorc.model import TriggerType
 
-    for action, run in bad_actions(store, workflow_id):
-        if action.trigger_type is TriggerType.ON_WORKFLOW_START:
-            note(f"torc: warning: jobs go on although: {told_of_action(action, run)}")
+    for mishap in store.overview(workflow_id).mishaps:
+        if mishap.trigger_type is TriggerType.ON_WORKFLOW_START:
+            note(f"torc: warning: jobs go on although: {told_of_action(mishap)}")
 
 
 def _waits_for_a_new_run(store: Store, workflow_id: int) -> bool:
@@ -178,7 +176,8 @@ def created(
     state: State, draft: Draft, name: str, node: Node, *, ignore_missing: bool = False
 ) -> int:
     """A workflow that can run here, stored; its id. Errors speak of `name`."""
-    from slurmtorc.schedule.begin import make_folder, refuse_misfits, refuse_missing_inputs
+    from slurmtorc.schedule.begin import refuse_misfits, refuse_missing_inputs
+    from slurmtorc.schedule.folder import make_folder
     from slurmtorc.worker.employ import whole
 
     if state.settings.max_parallel_jobs is None:
@@ -224,8 +223,7 @@ def caller() -> str:
 def refuse_closed(workflow: Workflow) -> None:
     """Raise Conflict for a workflow in which nothing may run."""
     if workflow.is_archived:
-        message = f"workflow {workflow.id} is archived; take it out of the archive first"
-        raise Conflict(f"{message}: torc workflows archive false {workflow.id}")
+        raise Conflict(archived(workflow.id))
     if workflow.is_canceled:
         message = f"workflow {workflow.id} was canceled"
         raise Conflict(f"{message}; begin what is left with: torc workflows reinit {workflow.id}")
@@ -282,7 +280,7 @@ def _drive(state: State, worker: Worker) -> int | None:
 
         def rest(seconds: float) -> None:
             follower.update(worker.outage.trouble)
-            worker.ports.launcher.wait(seconds)
+            worker.rest(seconds)
 
         work(worker, rest)
         follower.update(final=True)
@@ -335,8 +333,9 @@ def _end(state: State, worker: Worker, interrupted: int | None, *, fail_on_error
     from slurmtorc.cli.summary import emit_summary
 
     workflow_id = worker.around.workflow.id
-    emit_summary(state.store, workflow_id, as_json=state.as_json)
-    progress = state.store.progress(workflow_id)
+    seen = state.store.overview(workflow_id)
+    emit_summary(seen, as_json=state.as_json)
+    progress = seen.progress
     _tell_of_nodes(state, workflow_id)
     if interrupted is not None and not progress.is_complete:
         note(f"Stopped. Go on with: torc run {workflow_id}")
@@ -346,7 +345,6 @@ def _end(state: State, worker: Worker, interrupted: int | None, *, fail_on_error
         return CANCELED
     if not progress.is_complete:
         reason = worker.left.reason if worker.left else "the worker left"
-        count = progress.unfinished
-        note(f"{counted(count, 'job')} {'is' if count == 1 else 'are'} left: {reason}.")
+        note(f"{several(progress.unfinished, 'job')} left: {reason}.")
         return STUCK
     return 1 if fail_on_error and progress.unsuccessful else 0

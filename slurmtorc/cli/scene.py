@@ -28,9 +28,10 @@ from slurmtorc.model import (
 from slurmtorc.rules.chains import ahead
 from slurmtorc.rules.offers import UNTOLD, Asked, Planned, Scene, Worker
 from slurmtorc.schedule.undersized import former
+from slurmtorc.slurm.columns import time_limit
 from slurmtorc.slurm.nodes import parse_gpus
 from slurmtorc.slurm.states import explain as why
-from slurmtorc.units import KIB, parse_memory, parse_walltime
+from slurmtorc.units import KIB, parse_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -107,7 +108,7 @@ class Offers:
     def of(self, scheduler: SlurmScheduler) -> Capacity:
         """What a worker has on a node of a fresh allocation."""
         cpus = scheduler.cpus_per_task
-        walltime = _walltime(scheduler.walltime)
+        walltime = time_limit(scheduler.walltime)
         gpus_untold = "gpu" in f"{self._more} {scheduler.extra or ''}".lower()
         return Capacity(
             cpus=UNTOLD if cpus is None else cpus * (scheduler.ntasks_per_node or 1),
@@ -137,13 +138,6 @@ class Offers:
         if entry is None or entry.end_time is None:
             return None
         return entry.end_time - self._now - self.margin_s
-
-
-def _walltime(text: str) -> int | None:
-    try:
-        return parse_walltime(text)
-    except InvalidValue:
-        return None
 
 
 def _memory(text: str | None) -> int:
@@ -250,4 +244,4 @@ def _planned(store: Store, workflow_id: int, offers: Offers) -> list[Planned]:
 def _after(action: Action, gate: Sequence[int], links: Links) -> frozenset[int]:
     """All jobs before it, finished ones too."""
     itself = gate if action.trigger_type is TriggerType.ON_JOBS_COMPLETE else ()
-    return frozenset(itself).union(*(ahead(links.waits_for, job) for job in gate))
+    return frozenset(itself).union(ahead(links.waits_for, gate))

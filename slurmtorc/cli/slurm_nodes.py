@@ -156,12 +156,12 @@ def _included(
 ) -> set[int] | None:
     """The ids to plan for; None for all that is left. `again`: what the next run begins with."""
     from slurmtorc.model import Job
-    from slurmtorc.ports import Page
+    from slurmtorc.ports import EVERYTHING
     from slurmtorc.schedule.regenerate import LEFT
 
     if not wanted and not again:
         return None
-    rows = store.rows(Job, Page(limit=1 << 40), workflow_id=workflow_id, status=LEFT).items
+    rows = store.rows(Job, EVERYTHING, workflow_id=workflow_id, status=LEFT).items
     left = {job.id for job in rows}.union(again)
     over = sorted(set(wanted) - left)
     if over and not dry_run:

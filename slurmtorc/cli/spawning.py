@@ -11,13 +11,12 @@ import click
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json
 from slurmtorc.errors import InvalidValue, UsageError
+from slurmtorc.rules.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from slurmtorc.model import Spawned, SpawnJob
-
-SHOWN = 5
 
 
 @click.command("spawn", cls=TorcCommand)
@@ -105,7 +104,5 @@ def _show(jobs: Sequence[SpawnJob], found: Spawned, *, as_json: bool) -> None:
     if not jobs:
         click.echo(f"Converged after iteration {found.iteration}")
         return
-    ids = ", ".join(map(str, found.job_ids[:SHOWN]))
-    more = f" and {len(jobs) - SHOWN} more" if len(jobs) > SHOWN else ""
     what = "job" if len(jobs) == 1 else "jobs"
-    click.echo(f"Iteration {found.iteration}: {what} {ids}{more}")
+    click.echo(f"Iteration {found.iteration}: {what} {listed([str(i) for i in found.job_ids])}")

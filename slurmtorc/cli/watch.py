@@ -124,7 +124,7 @@ def watch(state: State, /, workflow_ids: tuple[int, ...], **given: Any) -> int:
 
 def _chosen(state: State, ids: Sequence[int], *, everything: bool) -> list[Workflow]:
     from slurmtorc.model import Workflow
-    from slurmtorc.watch.look import EVERYTHING
+    from slurmtorc.ports import EVERYTHING
 
     if everything == bool(ids):
         raise UsageError("name the workflows to watch, or say --all")
@@ -184,7 +184,7 @@ def _manner(state: State, given: dict[str, Any]) -> Manner:
 
 def _log(state: State, workflows: Sequence[Workflow]) -> None:
     """Append to the watch's log, beside the workflow's output; one of several is `all`."""
-    from slurmtorc.schedule.begin import make_folder
+    from slurmtorc.schedule.folder import make_folder
     from slurmtorc.schedule.submit import directory_of
 
     host = socket.gethostname().partition(".")[0]
@@ -217,7 +217,7 @@ def _followed(
     ended = following.ended
     if not (conduct.once or conduct.dry_run or state.as_json):
         for number, stop in ended.items():
-            emit_summary(state.store, number, as_json=False)
+            emit_summary(state.store.overview(number), as_json=False)
             note(f"Workflow {number}: {stop.reason}.")
     return max((stop.exit_code for stop in ended.values()), default=0)
 
@@ -289,8 +289,8 @@ def watch_ports(state: State, agent: Agent | None = None) -> Ports:
 def _history(state: State, workflows: Sequence[Workflow]) -> None:
     from slurmtorc.cli.render import emit_json, emit_table, plain
     from slurmtorc.model import Decision
+    from slurmtorc.ports import EVERYTHING
     from slurmtorc.units import iso_time
-    from slurmtorc.watch.look import EVERYTHING
 
     ids = [workflow.id for workflow in workflows]
     decisions = state.store.rows(Decision, EVERYTHING, workflow_id=ids).items

@@ -14,8 +14,10 @@ from slurmtorc.cli.prune import prune
 from slurmtorc.cli.reinit import initialize, reinit, restart
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import reset_status
+from slurmtorc.cli.status import status
 from slurmtorc.cli.sync import sync_status
 from slurmtorc.errors import UsageError
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,21 +49,6 @@ def create(state: State, file: str) -> None:
         click.echo(f"Created workflow {workflow_id}")
 
 
-@click.command("status", cls=TorcCommand)
-@click.argument("workflow_id", type=ID)
-@pass_state
-def status(state: State, workflow_id: int) -> None:
-    """How far a workflow is.
-
-    Its jobs by status, its allocations, and what failed.
-
-    Example: torc status 7
-    """
-    from slurmtorc.cli.summary import emit_summary
-
-    emit_summary(state.store, workflow_id, as_json=state.as_json)
-
-
 @click.command("cancel", cls=TorcCommand)
 @click.argument("workflow_id", type=ID)
 @pass_state
@@ -87,8 +74,9 @@ def cancel(state: State, workflow_id: int) -> None:
             }
         )
     else:
-        count = len(done.slurm_job_ids)
-        click.echo(f"Canceled workflow {workflow_id}: {done.jobs} jobs, {count} allocations")
+        jobs = counted(done.jobs, "job")
+        allocations = counted(len(done.slurm_job_ids), "allocation")
+        click.echo(f"Canceled workflow {workflow_id}: {jobs}, {allocations}")
     for error in done.errors:
         note(f"torc: warning: {error}")
 

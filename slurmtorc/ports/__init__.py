@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from slurmtorc.ports.processes import Exit, Launcher, Order
 from slurmtorc.ports.slurm import Ledger, Script, Slurm, Steps
-from slurmtorc.ports.store import Page, Rows, Store
+from slurmtorc.ports.store import EVERYTHING, NEWEST, Page, Rows, Store
 from slurmtorc.ports.time import Clock
 from slurmtorc.ports.upkeep import (
     Candidate,
@@ -22,6 +22,8 @@ from slurmtorc.ports.upkeep import (
 )
 
 __all__ = [
+    "EVERYTHING",
+    "NEWEST",
     "Candidate",
     "Clock",
     "Copy",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         File,
         Links,
         Outlook,
+        Overview,
         Progress,
         Report,
         ResourceRequirements,
@@ -47,6 +48,12 @@ class Page:
     limit: int = 10_000
     sort_by: str = "id"
     reverse_sort: bool = False
+
+
+EVERYTHING = Page(limit=1 << 40)
+"""All rows, for those who need all of them at once."""
+NEWEST = Page(limit=1, reverse_sort=True)
+"""The row that was added last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +96,9 @@ class Store(Revisions, Protocol):
     def initialize(self, workflow_id: int, *, after_run: int | None = None) -> int:
         """Begin a new run: link jobs by files and data, and make them blocked or ready.
 
-        Refused while jobs are pending or running. The new run id. With `after_run`, only if that
-        is still the last run (0: none yet): of two that begin the next one at once, one does.
+        The new run id. Refused while jobs are pending or running, or workers of the last run
+        live. With `after_run`, only if that is still the last run (0: none yet): of two that
+        begin the next one at once, one does.
         """
 
     def cancel(self, workflow_id: int) -> int:
@@ -104,6 +112,9 @@ class Store(Revisions, Protocol):
 
     def outlook(self, workflow_id: int) -> Outlook:
         """What may still happen; cheap however many jobs there are."""
+
+    def overview(self, workflow_id: int) -> Overview:
+        """Where a workflow stands: what a status tells."""
 
     # jobs
 
@@ -326,4 +337,10 @@ class Store(Revisions, Protocol):
 
         At once for what a waiting worker waits for, within a second for everything else. Cheap:
         asked a hundred times a second.
+        """
+
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when `stamp` is worth asking again.
+
+        None where nobody rings, or if `stamp` has never been asked: whoever waits has to look.
         """

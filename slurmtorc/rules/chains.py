@@ -1,4 +1,4 @@
-"""Chains of jobs that wait for each other: the longest one, and what stands behind a job.
+"""Jobs that wait for each other: in which order they can run, and what stands behind a job.
 
 `waits_for` is that of model.Links: jobs by their ids, barriers as negative numbers, so that a
 million pairs behind a barrier are never walked one by one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 def longest(waits_for: Mapping[int, Sequence[int]], jobs: Collection[int]) -> list[int]:
@@ -19,7 +19,7 @@ def longest(waits_for: Mapping[int, Sequence[int]], jobs: Collection[int]) -> li
     """
     depth: dict[int, int] = {}
     before: dict[int, int | None] = {}
-    for node in _sorted(waits_for, jobs):
+    for node in in_order(waits_for, sorted(jobs)):
         inside = [other for other in waits_for.get(node, ()) if other in depth]
         best = max(inside, key=depth.__getitem__, default=None)
         before[node] = best
@@ -33,46 +33,50 @@ def longest(waits_for: Mapping[int, Sequence[int]], jobs: Collection[int]) -> li
     return chain[::-1]
 
 
-def _sorted(waits_for: Mapping[int, Sequence[int]], jobs: Collection[int]) -> list[int]:
-    """The unfinished jobs and the barriers before them, what is waited for first."""
-    kept = {*jobs, *(node for node in waits_for if node < 0)}
-    followers: dict[int, list[int]] = {}
-    missing = dict.fromkeys(sorted(kept), 0)
-    for node in sorted(kept):
-        for other in waits_for.get(node, ()):
-            if other in kept:
-                followers.setdefault(other, []).append(node)
-                missing[node] += 1
+def in_order(waits_for: Mapping[int, Sequence[int]], jobs: Iterable[int]) -> list[int]:
+    """These jobs and all barriers, each after those of them that it waits for.
+
+    Those that wait for nothing stay in the order given.
+    """
+    barriers = sorted(node for node in waits_for if node < 0)
+    missing = dict.fromkeys((*barriers, *jobs), 0)
+    for node in missing:
+        missing[node] = sum(other in missing for other in waits_for.get(node, ()))
+    after = followers(waits_for)
     ready = [node for node, count in missing.items() if not count]
     for node in ready:  # grows while it is read
-        for follower in followers.get(node, ()):
-            missing[follower] -= 1
-            if not missing[follower]:
-                ready.append(follower)
+        for follower in after.get(node, ()):
+            if follower in missing:
+                missing[follower] -= 1
+                if not missing[follower]:
+                    ready.append(follower)
     return ready
 
 
-def ahead(waits_for: Mapping[int, Sequence[int]], job: int) -> set[int]:
-    """Every job that this one waits for, directly or not."""
-    found: set[int] = set()
-    left = [job]
-    while left:
-        fresh = [node for node in waits_for.get(left.pop(), ()) if node not in found]
-        found.update(fresh)
-        left += fresh
-    return {node for node in found if node > 0}
-
-
-def behind(waits_for: Mapping[int, Sequence[int]], jobs: Collection[int]) -> set[int]:
-    """Every job that waits for one of these, directly or not."""
-    followers: dict[int, list[int]] = {}
+def followers(waits_for: Mapping[int, Sequence[int]]) -> dict[int, list[int]]:
+    """Of each node, the nodes that wait for it."""
+    found: dict[int, list[int]] = {}
     for node, others in waits_for.items():
         for other in others:
-            followers.setdefault(other, []).append(node)
+            found.setdefault(other, []).append(node)
+    return found
+
+
+def ahead(waits_for: Mapping[int, Sequence[int]], jobs: Iterable[int]) -> set[int]:
+    """Every job that one of these waits for, directly or not."""
+    return _reached(waits_for, jobs)
+
+
+def behind(waits_for: Mapping[int, Sequence[int]], jobs: Iterable[int]) -> set[int]:
+    """Every job that waits for one of these, directly or not."""
+    return _reached(followers(waits_for), jobs)
+
+
+def _reached(ties: Mapping[int, Sequence[int]], jobs: Iterable[int]) -> set[int]:
     found: set[int] = set()
     left = list(jobs)
     while left:
-        for node in followers.get(left.pop(), ()):
+        for node in ties.get(left.pop(), ()):
             if node not in found:
                 found.add(node)
                 left.append(node)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.model import COMPLETE, ActionType, JobStatus, TriggerType
 from slurmtorc.rules.triggers import BY_GATE, LEFT_OUT, OF_WORKERS
-from slurmtorc.rules.wording import listed
+from slurmtorc.rules.wording import listed, several
 from slurmtorc.units import iso_time
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ def _not_yet(facts: Facts) -> Stage:
         if held is not None:
             return held
     elif action.trigger_count < action.required_triggers:
-        left = progress.unfinished
-        return Stage(WAITING, "1 job is not over" if left == 1 else f"{left} jobs are not over")
+        return Stage(WAITING, f"{several(progress.unfinished, 'job')} not over")
     if action.trigger_type in OF_WORKERS:
         who = "each worker does" if action.persistent else "the first worker does"
         when = "starts" if action.trigger_type is TriggerType.ON_WORKER_START else "ends"

@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import UNSUCCESSFUL, JobStatus, Links
+from slurmtorc.rules.chains import followers, in_order
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,18 +42,6 @@ class Cause(StrEnum):
     CONTENTS_CHANGED = "contents_changed"
     OUTPUT_MISSING = "output_missing"
     UPSTREAM = "upstream"
-
-
-FILES = frozenset(
-    {
-        Cause.FILE_CHANGED,
-        Cause.FILE_APPEARED,
-        Cause.FILE_DISAPPEARED,
-        Cause.CONTENTS_CHANGED,
-        Cause.OUTPUT_MISSING,
-    }
-)
-"""Causes that are about a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +120,7 @@ def again(facts: Facts, *, anew: bool = False) -> dict[int, tuple[Reason, ...]]:
     Jobs that the present run has still before it are not among them, but what comes after them
     is. `anew`: all of them, except those that are left out.
     """
-    order = in_order(facts.links, facts.jobs)
+    order = in_order(facts.links.waits_for, facts.jobs)
     return _walked(facts if anew else _without_excused(facts, order), order, anew=anew).found
 
 
@@ -190,7 +180,7 @@ def _writers_of_missing(excusable: Mapping[int, Sequence[Reason]]) -> dict[int, 
 
 def _recall(facts: Facts, runs: set[int], writers: Mapping[int, Sequence[int]]) -> None:
     """Add to `runs` the jobs whose missing output is read again, and what comes after them."""
-    jobs, followers = facts.jobs, _followers(facts.links)
+    jobs, after = facts.jobs, followers(facts.links.waits_for)
     found = [
         writer
         for reader, before in writers.items()
@@ -202,16 +192,7 @@ def _recall(facts: Facts, runs: set[int], writers: Mapping[int, Sequence[int]]) 
         if node in runs or (node in jobs and jobs[node].status is JobStatus.DISABLED):
             continue
         runs.add(node)
-        found += (*followers.get(node, ()), *writers.get(node, ()))
-
-
-def _followers(links: Links) -> dict[int, list[int]]:
-    """Of each node, the nodes that wait for it."""
-    followers: defaultdict[int, list[int]] = defaultdict(list)
-    for node, before in links.waits_for.items():
-        for other in before:
-            followers[other].append(node)
-    return followers
+        found += (*after.get(node, ()), *writers.get(node, ()))
 
 
 # ── the walk ─────────────────────────────────────────────────────────────────
@@ -221,7 +202,7 @@ def held_back(facts: Facts, chosen: Iterable[int]) -> dict[int, int]:
     """Of what is to run: the jobs that wait for one that is left out, and for which."""
     to_run = set(chosen)
     by: dict[int, int] = {}
-    for node in in_order(facts.links, facts.jobs):
+    for node in in_order(facts.links.waits_for, facts.jobs):
         job = facts.jobs.get(node)
         before = facts.links.waits_for.get(node, ())
         if job is not None and job.status is JobStatus.DISABLED:
@@ -291,23 +272,6 @@ class _Walk:
         return Reason(Cause.UPSTREAM, reasons[0].what, others=others)
 
 
-def in_order(links: Links, jobs: Iterable[int]) -> list[int]:
-    """All nodes, each after what it waits for; jobs without ties in the order given."""
-    missing = dict.fromkeys(jobs, 0)
-    followers = _followers(links)
-    for node, before in links.waits_for.items():
-        missing[node] = len(before)
-        for other in before:
-            missing.setdefault(other, 0)
-    ready = [node for node, count in missing.items() if not count]
-    for node in ready:  # grows while it is read
-        for follower in followers.get(node, ()):
-            missing[follower] -= 1
-            if not missing[follower]:
-                ready.append(follower)
-    return ready
-
-
 # ── what is said ─────────────────────────────────────────────────────────────
 
 _SAID = {
@@ -329,7 +293,7 @@ _SAID = {
 
 def say(reason: Reason, when: str | None = None) -> str:
     """A reason in words; `when` is its moment as people read it."""
-    what = f"{reason.what} and {reason.others} others" if reason.others else reason.what
+    what = f"{reason.what} and {counted(reason.others, 'other')}" if reason.others else reason.what
     said = _SAID[reason.cause].format(what=what)
     if reason.others:
         said = said.replace("which runs", "which run")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import COMPLETE, JobStatus, TriggerType
+from slurmtorc.rules.wording import counted, does
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -90,17 +91,17 @@ def _by_gate(trigger: TriggerType, gates: Collection[JobStatus], names: Sequence
     if not open_ones:
         number = len(waited_for)
         what = "the job it is about is" if number == 1 else f"all {number} jobs it is about are"
-        return Verdict(again=False, reason=f"{what} over and stay{'s' if number == 1 else ''} so")
+        return Verdict(again=False, reason=f"{what} over and {does(number, 'stay')} so")
     chosen = [names[at] for at in open_ones] if names else []
     return Verdict(again=True, reason=_runs_again(len(open_ones), len(waited_for), chosen))
 
 
 def _runs_again(number: int, of: int, names: Sequence[str]) -> str:
     """Who of a gate has something before it."""
-    verb = "runs" if number == 1 else "run"
+    verb = does(number, "run")
     if names:
         rest = number - 1
-        more = f" and {rest} other{'s' if rest > 1 else ''}" if rest else ""
+        more = f" and {counted(rest, 'other')}" if rest else ""
         return f"{names[0]}{more} {verb} again"
     return f"{number} of the {of} jobs it is about {verb} again" if of > 1 else "its job runs again"
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import RUNNABLE, Backlog, JobStatus
+from slurmtorc.rules.wording import counted, does, several
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,7 +116,7 @@ def decide(seen: Sighting, policy: Policy) -> Choice:
     if seen.progress.is_complete:
         return _end(seen, policy)
     if policy.ask_agent and seen.unshown and not _runnable(seen):
-        reason = f"{_many(seen.unshown, 'job')} wait for a decision, and no other can run"
+        reason = f"{counted(seen.unshown, 'job')} wait for a decision, and no other can run"
         return Ask(rule="set_aside", reason=reason, numbers={"jobs": seen.unshown})
     if policy.auto_schedule and seen.backlog.ready:
         wanted = _auto_schedule(seen, policy)
@@ -168,7 +169,7 @@ def _auto_schedule(seen: Sighting, policy: Policy) -> Schedule | Wait | None:
     schedule = _nobody_there(seen) or _retries(seen, policy)
     if schedule is not None and seen.now < seen.memory.not_before:
         left = seen.memory.not_before - seen.now
-        times = _many(seen.memory.schedule_failures, "time")
+        times = counted(seen.memory.schedule_failures, "time")
         reason = f"{schedule.reason}, but {times} in a row nothing came of asking"
         numbers = {**schedule.numbers, "failures": seen.memory.schedule_failures, "pause_s": left}
         return Wait(rule="pause", reason=f"{reason}: next try in {left:.0f} s", numbers=numbers)
@@ -179,7 +180,7 @@ def _nobody_there(seen: Sighting) -> Schedule | None:
     if seen.waiting or seen.running or seen.doubtful or seen.workers:
         return None
     ready = seen.backlog.ready
-    reason = f"{ready} jobs are ready, and no allocation is there or asked for"
+    reason = f"{several(ready, 'job')} ready, and no allocation is there or asked for"
     return Schedule(rule="no_allocation", reason=reason, numbers={"ready": ready})
 
 
@@ -217,18 +218,14 @@ def _go_on(seen: Sighting) -> Wait | Stop:
     if not seen.answered and (seen.waiting or seen.running or seen.doubtful):
         return Wait(rule="no_answer", reason="Slurm does not answer")
     if seen.workers:
-        return Wait(rule="workers", reason=f"{_many(seen.workers, 'worker')} active")
+        return Wait(rule="workers", reason=f"{counted(seen.workers, 'worker')} active")
     if seen.waiting or seen.running:
         both = [f"{n} {word}" for n, word in ((seen.waiting, "wait"), (seen.running, "run")) if n]
         return Wait(rule="queue", reason=f"allocations in Slurm's queue: {', '.join(both)}")
     if seen.doubtful:
-        reason = f"Slurm's queue does not show {_many(seen.doubtful, 'allocation')} alive"
+        reason = f"Slurm's queue does not show {counted(seen.doubtful, 'allocation')} alive"
         return Wait(rule="doubt", reason=f"{reason}; looking again before that is believed")
     return stuck(seen)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
 
 
 def stuck(seen: Sighting, why_left: str = "") -> Stop:
@@ -236,10 +233,11 @@ def stuck(seen: Sighting, why_left: str = "") -> Stop:
     counts = seen.progress.counts
     aside = counts.get(JobStatus.PENDING_FAILED, 0)
     ready = counts.get(JobStatus.READY, 0)
-    left = f"{seen.progress.unfinished} jobs are left ({ready} ready)"
+    left = f"{several(seen.progress.unfinished, 'job')} left ({ready} ready)"
     ask = f"torc watch {seen.progress.workflow_id} --auto-schedule"
     if aside and not ready:
-        reason = f"{left}; {aside} wait for a decision: torc jobs classify ID retry|fail"
+        waiting = f"{aside} {does(aside, 'wait')} for a decision"
+        reason = f"{left}; {waiting}: torc jobs classify ID retry|fail"
     elif ready and why_left:
         reason = f"{left}; {why_left}, or let a larger one be planned: {ask}"
     elif ready:

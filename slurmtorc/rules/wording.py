@@ -24,6 +24,11 @@ def several(count: int, what: str) -> str:
     return f"{counted(count, what)} {'is' if count == 1 else 'are'}"
 
 
+def does(count: int, what: str) -> str:
+    """A verb after a number of things: 1 job 'waits', 3 jobs 'wait'."""
+    return f"{what}s" if count == 1 else what
+
+
 def listed(names: Sequence[str], count: int | None = None) -> str:
     """The first few names, and how many more there are."""
     shown = names[:NAMED]

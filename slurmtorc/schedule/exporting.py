@@ -22,7 +22,7 @@ from slurmtorc.model import (
     UserData,
     Workflow,
 )
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING
 from slurmtorc.units import iso_time
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ OF_A_RUN = frozenset(
     {"compute_node_id", "start_time", "ready_since", "changed_at", "changes", "executed_by"}
 )
 """Fields that mean nothing in another store."""
-_ALL = Page(limit=1 << 40)
 
 
 def export(
@@ -78,7 +77,7 @@ def export(
 
 
 def _records(store: Store, kind: type, workflow_id: int) -> list[dict[str, Any]]:
-    found: list[Any] = store.rows(kind, _ALL, workflow_id=workflow_id).items
+    found: list[Any] = store.rows(kind, EVERYTHING, workflow_id=workflow_id).items
     return [_plain(record) for record in found]
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from slurmtorc.errors import Conflict
 from slurmtorc.model import JobStatus
 from slurmtorc.rules.staleness import Cause, FileSeen, Reason, change
+from slurmtorc.rules.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from slurmtorc.ports import Store
 
 _CHUNK = 1 << 20
-SHOWN = 5
-"""How many of many missing things an error names."""
 
 REMEDY = "make it, or let a job write it, or begin without it by --ignore-missing-data"
 
@@ -139,14 +138,9 @@ def refuse_missing(store: Store, workflow: Workflow, paths: Sequence[str]) -> No
     """Raise Conflict if such paths do not exist, or user data has no value that a run needs."""
     if paths:
         directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
-        what = f"files that jobs read do not exist in {directory}: {_listed(paths)}"
+        what = f"files that jobs read do not exist in {directory}: {listed(paths)}"
         raise Conflict(f"workflow {workflow.id} cannot begin: {what}; {REMEDY}")
     empty = [data.name for data in store.missing_user_data(workflow.id)]
     if empty:
-        what = f"user data has no value, and no job writes it: {_listed(empty)}"
+        what = f"user data has no value, and no job writes it: {listed(empty)}"
         raise Conflict(f"workflow {workflow.id} cannot begin: {what}")
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

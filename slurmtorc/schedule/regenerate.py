@@ -26,7 +26,7 @@ from slurmtorc.model import (
     TriggerType,
     Workflow,
 )
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING
 from slurmtorc.rules.demand import Demand, demand
 from slurmtorc.rules.remaining import Remaining
 from slurmtorc.rules.requesting import Options
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["Options", "Regeneration", "ask", "in_queue", "last_workers", "plan_again", "record"]
 
 LEFT = (JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.READY)
-_ALL = Page(limit=1 << 40)
 _BATCH = 10_000
 
 
@@ -110,7 +109,7 @@ def remaining(
     workflow = store.get(Workflow, workflow_id)
     _refuse_closed(workflow)
     unfinished = [status for status in JobStatus if status not in COMPLETE]
-    around = store.rows(Job, _ALL, workflow_id=workflow_id, status=unfinished).items
+    around = store.rows(Job, EVERYTHING, workflow_id=workflow_id, status=unfinished).items
     waiting = [job for job in around if job.status in LEFT]
     jobs = waiting if job_ids is None else _named(store, workflow_id, job_ids)
     return Remaining(
@@ -119,8 +118,8 @@ def remaining(
         unfinished=frozenset(job.id for job in (*around, *jobs)),
         needs=_needs(store, workflow_id, jobs),
         links=store.links(workflow_id),
-        schedulers=store.rows(SlurmScheduler, _ALL, workflow_id=workflow_id).items,
-        actions=store.rows(Action, _ALL, workflow_id=workflow_id).items,
+        schedulers=store.rows(SlurmScheduler, EVERYTHING, workflow_id=workflow_id).items,
+        actions=store.rows(Action, EVERYTHING, workflow_id=workflow_id).items,
         workers=last_workers(store, workflow_id),
         queued=queued,
         whole={job.id for job in jobs}.issuperset(job.id for job in waiting),
@@ -138,7 +137,7 @@ def _named(store: Store, workflow_id: int, job_ids: Collection[int]) -> list[Job
     found = [
         job
         for part in batched(wanted)
-        for job in store.rows(Job, _ALL, workflow_id=workflow_id, id=part).items
+        for job in store.rows(Job, EVERYTHING, workflow_id=workflow_id, id=part).items
     ]
     unknown = set(wanted).difference(job.id for job in found)
     if unknown:
@@ -153,21 +152,21 @@ def batched(ids: Sequence[int]) -> list[Sequence[int]]:
 
 
 def _needs(store: Store, workflow_id: int, jobs: Sequence[Job]) -> dict[int, ResourceRequirements]:
-    known = store.rows(ResourceRequirements, _ALL, workflow_id=workflow_id).items
+    known = store.rows(ResourceRequirements, EVERYTHING, workflow_id=workflow_id).items
     kinds = {need.id: need for need in known}
     return {job.id: kinds[job.resource_requirements_id or 0] for job in jobs}
 
 
 def last_workers(store: Store, workflow_id: int) -> dict[int, ComputeNode]:
     """Scheduler id -> the last worker that an allocation of it had."""
-    nodes = store.rows(ComputeNode, _ALL, workflow_id=workflow_id).items
+    nodes = store.rows(ComputeNode, EVERYTHING, workflow_id=workflow_id).items
     return {node.scheduler_config_id: node for node in nodes if node.scheduler_config_id}
 
 
 def in_queue(store: Store, slurm: Slurm, workflow_id: int) -> list[Allocation]:
     """The allocations that wait in Slurm's queue now, by what the queue says; and intents."""
     waiting = (AllocationStatus.INTENDED, AllocationStatus.PENDING)
-    recorded = store.rows(Allocation, _ALL, workflow_id=workflow_id, status=waiting).items
+    recorded = store.rows(Allocation, EVERYTHING, workflow_id=workflow_id, status=waiting).items
     ids = [one.scheduler_id for one in recorded if one.scheduler_id is not None]
     seen = slurm.look(ids) if ids else {}
     gone = {slurm_id for slurm_id in ids if slurm_id not in seen or not seen[slurm_id].state.alive}

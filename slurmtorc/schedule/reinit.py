@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import Action, JobStatus, Standing, Workflow
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING
 from slurmtorc.rules.staleness import Cause, Facts, Reason, again, held_back, say
 from slurmtorc.rules.triggers import Verdict, verdict
 from slurmtorc.schedule.looking import Sight, look, refuse_missing
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from slurmtorc.model import Links
     from slurmtorc.ports import Store
-
-_ALL = Page(limit=1 << 40)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +119,7 @@ def _actions(
     anew: bool,
 ) -> list[tuple[Action, Verdict]]:
     """Every action that lasts beyond its run, and whether it may fire again."""
-    actions = store.rows(Action, _ALL, workflow_id=workflow_id, is_recovery=False).items
+    actions = store.rows(Action, EVERYTHING, workflow_id=workflow_id, is_recovery=False).items
     return [
         (action, _verdict(action, facts, chosen, facts.links.gates.get(action.id, ()), anew=anew))
         for action in actions

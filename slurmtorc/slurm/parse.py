@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from slurmtorc.errors import InvalidValue
 from slurmtorc.model import AccountingEntry, Partition, QueueEntry
+from slurmtorc.slurm.columns import read, time_limit
 from slurmtorc.slurm.commands import (
     ACCOUNT,
     PARTITIONS,
@@ -21,7 +21,7 @@ from slurmtorc.slurm.commands import (
 )
 from slurmtorc.slurm.nodes import parse_gpus
 from slurmtorc.slurm.states import state_of
-from slurmtorc.units import KIB, parse_slurm_time, parse_walltime
+from slurmtorc.units import KIB, parse_slurm_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,12 +54,10 @@ def submitted(stdout: str) -> int | None:
 
 def rows(text: str, columns: Columns) -> Iterator[tuple[int, dict[str, str]]]:
     """The id and the fields of every line that has one; the last field takes the rest."""
-    names = [name for _, name in columns]
-    for line in text.splitlines():
-        fields = line.split(SEPARATOR, len(names) - 1)
-        number = job_number(fields[0])
-        if number is not None and len(fields) == len(names):
-            yield number, dict(zip(names, fields, strict=True))
+    for row in read(text, columns):
+        number = job_number(row["id"])
+        if number is not None:
+            yield number, row
 
 
 def queue(text: str) -> dict[int, QueueEntry]:
@@ -91,7 +89,7 @@ def accounting(text: str) -> dict[int, AccountingEntry]:
             start_time=parse_slurm_time(row["start"]),
             end_time=parse_slurm_time(row["end"]),
             elapsed_s=_whole(row["elapsed"]),
-            timelimit_s=_seconds(row["timelimit"]),
+            timelimit_s=time_limit(row["timelimit"]),
         )
         for number, row in rows(text, ACCOUNT)
     }
@@ -134,13 +132,10 @@ def partitions(text: str) -> tuple[Partition, ...]:
     no GPU job could ever be planned for it.
     """
     found: dict[tuple[str, bool], Partition] = {}
-    names = [name for _, name in PARTITIONS]
-    for line in text.splitlines():
-        fields = line.split(SEPARATOR, len(names) - 1)
-        if len(fields) == len(names):
-            part = _partition(dict(zip(names, fields, strict=True)))
-            key = (part.name, part.gpus > 0)
-            found[key] = _smallest(found[key], part) if key in found else part
+    for row in read(text, PARTITIONS):
+        part = _partition(row)
+        key = (part.name, part.gpus > 0)
+        found[key] = _smallest(found[key], part) if key in found else part
     return tuple(found.values())
 
 
@@ -153,7 +148,7 @@ def _partition(row: dict[str, str]) -> Partition:
         nodes=_whole(row["nodes"]) or 0,
         gpus=gpus,
         gpu_type=gpu_type,
-        max_walltime_s=_seconds(row["timelimit"]),
+        max_walltime_s=time_limit(row["timelimit"]),
         is_default=row["name"].endswith("*"),
         is_up=row["available"] == "up",
     )
@@ -184,11 +179,3 @@ def _whole(text: str) -> int | None:
     """'96', and '96+' where Slurm says 'the least of a mixture'."""
     digits = text.strip().removesuffix("+")
     return int(digits) if digits.isdecimal() else None
-
-
-def _seconds(text: str) -> int | None:
-    """None for no limit, and for one that is not known (yet): '', 'Partition_Limit', 'n/a'."""
-    try:
-        return parse_walltime(text)
-    except InvalidValue:
-        return None

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import Habits, SlurmState, StepEntry
+from slurmtorc.slurm.columns import cpu_seconds, read, size
 from slurmtorc.slurm.commands import SEPARATOR
 from slurmtorc.slurm.states import state_of
 from slurmtorc.units import KIB, MINUTE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from slurmtorc.model import ResourceRequirements
     from slurmtorc.slurm.commands import Columns
@@ -30,9 +31,6 @@ STEPS: Columns = (
 )  # fmt: skip
 
 _ID = re.compile(r"(\d+)\.(\d+)", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)", re.ASCII)
-_UNITS = {"": 1, "K": KIB, "M": KIB**2, "G": KIB**3, "T": KIB**4}
-_CPU_TIME = re.compile(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", re.ASCII)
 _KILL_WAIT = re.compile(r"^KillWait\s*=\s*(\d+)", re.MULTILINE)
 _NO_ACCOUNTS = re.compile(r"^AccountingStorageType\s*=\s*(\S+/none|\(null\))", re.MULTILINE)
 _TASK_PLUGIN = re.compile(r"^TaskPlugin\s*=\s*(\S+)", re.MULTILINE)
@@ -127,23 +125,16 @@ def entries(text: str) -> dict[str, StepEntry]:
             name=row["name"],
             step=row["id"].partition(".")[2],
             state=_ending(row["state"]),
-            max_rss_bytes=_size(row["max_rss"]),
-            max_vm_size_bytes=_size(row["max_vm_size"]),
-            max_disk_read_bytes=_size(row["max_disk_read"]),
-            max_disk_write_bytes=_size(row["max_disk_write"]),
-            ave_cpu_seconds=_cpu_seconds(row["ave_cpu"]),
+            max_rss_bytes=size(row["max_rss"]),
+            max_vm_size_bytes=size(row["max_vm_size"]),
+            max_disk_read_bytes=size(row["max_disk_read"]),
+            max_disk_write_bytes=size(row["max_disk_write"]),
+            ave_cpu_seconds=cpu_seconds(row["ave_cpu"]),
             nodes=row["nodes"],
         )
-        for row in _rows(text)
+        for row in read(text, STEPS)
+        if _ID.fullmatch(row["id"])
     }
-
-
-def _rows(text: str) -> Iterator[dict[str, str]]:
-    names = [name for _, name in STEPS]
-    for line in text.splitlines():
-        fields = line.split(SEPARATOR, len(names) - 1)
-        if len(fields) == len(names) and _ID.fullmatch(fields[0]):
-            yield dict(zip(names, fields, strict=True))
 
 
 def _ending(text: str) -> SlurmState | None:
@@ -169,17 +160,3 @@ def habits(text: str) -> Habits:
         keeps_accounts=_NO_ACCOUNTS.search(text) is None,
         binds_cpus=plugin is None or plugin[1] not in {"task/none", "(null)"},
     )
-
-
-def _size(text: str) -> int | None:
-    """Bytes; some versions print units in spite of --noconvert."""
-    match = _SIZE.fullmatch(text.strip())
-    return round(float(match[1]) * _UNITS[match[2]]) if match else None
-
-
-def _cpu_seconds(text: str) -> float | None:
-    match = _CPU_TIME.fullmatch(text.strip())
-    if match is None:
-        return None
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

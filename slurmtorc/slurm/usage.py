@@ -8,41 +8,24 @@ state can lag.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-from slurmtorc.errors import InvalidValue
 from slurmtorc.model import UsageEntry
-from slurmtorc.slurm.commands import SEPARATOR, USAGE
+from slurmtorc.slurm.columns import cpu_seconds, read, size, time_limit
+from slurmtorc.slurm.commands import USAGE
 from slurmtorc.slurm.nodes import expand_nodes
 from slurmtorc.slurm.states import state_of
-from slurmtorc.units import DAY, HOUR, KIB, MINUTE, parse_slurm_time, parse_walltime
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from slurmtorc.units import parse_slurm_time
 
 _ID = re.compile(r"(\d+)(?:\.(\S+))?", re.ASCII)
 _CPUS = re.compile(r"(?:^|,)cpu=(\d+)", re.ASCII)
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)", re.ASCII)
-_UNITS = {"": 1, "K": KIB, "M": KIB**2, "G": KIB**3, "T": KIB**4}
-_CPU_TIME = re.compile(r"(?:(?P<d>\d+)-)?(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+(?:\.\d+)?)", re.ASCII)
 
 
 def entries(text: str) -> list[UsageEntry]:
     """A record for each line that is an allocation or a step, in Slurm's order."""
-    return [_entry(row) for row in _rows(text)]
+    return [_entry(row, match) for row in read(text, USAGE) if (match := _ID.fullmatch(row["id"]))]
 
 
-def _rows(text: str) -> Iterator[dict[str, str]]:
-    names = [name for _, name in USAGE]
-    for line in text.splitlines():
-        fields = line.split(SEPARATOR, len(names) - 1)
-        if len(fields) == len(names) and _ID.fullmatch(fields[0]):
-            yield dict(zip(names, fields, strict=True))
-
-
-def _entry(row: dict[str, str]) -> UsageEntry:
-    match = _ID.fullmatch(row["id"])
-    assert match is not None, "rows without an id are left out"
+def _entry(row: dict[str, str], match: re.Match[str]) -> UsageEntry:
     nodes = "" if row["nodes"] == "None assigned" else row["nodes"]
     cpus = _CPUS.search(row["tres"])
     return UsageEntry(
@@ -55,7 +38,7 @@ def _entry(row: dict[str, str]) -> UsageEntry:
         start_time=parse_slurm_time(row["start"]),
         end_time=parse_slurm_time(row["end"]),
         elapsed_s=_whole(row["elapsed"]),
-        timelimit_s=_walltime(row["timelimit"]),
+        timelimit_s=time_limit(row["timelimit"]),
         nodes=nodes,
         num_nodes=len(expand_nodes(nodes)),
         cpus=int(cpus[1]) if cpus else 0,
@@ -66,27 +49,5 @@ def _entry(row: dict[str, str]) -> UsageEntry:
     )
 
 
-def cpu_seconds(text: str) -> float | None:
-    """Seconds of Slurm's CPU times: 00:00.003, 02:03, 1:02:03, 4-01:02:03."""
-    match = _CPU_TIME.fullmatch(text.strip())
-    if match is None:
-        return None
-    days, hours = int(match["d"] or 0), int(match["h"] or 0)
-    return days * DAY + hours * HOUR + int(match["m"]) * MINUTE + float(match["s"])
-
-
-def size(text: str) -> int | None:
-    """Bytes of 4931584, 4816K or 1.5M; None where Slurm has not measured."""
-    match = _SIZE.fullmatch(text.strip())
-    return int(float(match[1]) * _UNITS[match[2]]) if match else None
-
-
 def _whole(text: str) -> int:
     return int(text) if text.isdecimal() else 0
-
-
-def _walltime(text: str) -> int | None:
-    try:
-        return parse_walltime(text)
-    except InvalidValue:
-        return None

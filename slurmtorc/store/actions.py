@@ -162,7 +162,8 @@ def _due_for(compute_node_id: int | None) -> ColumnElement[bool]:
 
 _KIND = records.KINDS[Action]
 _OF_ALL = _KIND.select().where(_OF_WORKFLOW).order_by(_A.id)
-_PENDING = {who: _OF_ALL.where(_due_for(who)) for who in (None, 0)}
+_PENDING_FOR_WORKER = _OF_ALL.where(_DUE_FOR_WORKER)
+_PENDING_FOR_OTHERS = _OF_ALL.where(_DUE_FOR_OTHERS)
 """Built once: every worker asks at every look."""
 
 
@@ -170,7 +171,7 @@ def pending(
     connection: Connection, workflow_id: int, compute_node_id: int | None = None
 ) -> list[Action]:
     """What this worker may take; without one: what somebody may who is no worker."""
-    query = _PENDING[None if compute_node_id is None else 0]
+    query = _PENDING_FOR_OTHERS if compute_node_id is None else _PENDING_FOR_WORKER
     values = {"workflow": workflow_id, "node": compute_node_id}
     found = connection.execute(query, values).mappings()
     return [_KIND.record_of(row) for row in found]

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, exists, insert, null, select, update
 
 from slurmtorc.errors import Conflict, InvalidValue, NotFound
 from slurmtorc.model import AllocationStatus, Job, JobStatus, UserData
+from slurmtorc.rules.chains import ahead
 from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import (
     actions,
@@ -138,14 +139,8 @@ def _refuse_name(connection: Connection, job: Job, name: str) -> None:
 def _refuse_cycle(connection: Connection, job: Job, depends_on: Sequence[int]) -> None:
     """Raise Conflict if anything the job is to wait for waits for the job."""
     links = scheduling.links(connection, job.workflow_id)
-    found, left = set(depends_on), list(depends_on)
-    while left:
-        node = left.pop()
-        if node == job.id:
-            raise Conflict(f"job {job.id} ({job.name}) would wait for itself; nothing was changed")
-        new = set(links.waits_for.get(node, ())) - found
-        found |= new
-        left += new
+    if job.id in {*depends_on, *ahead(links.waits_for, depends_on)}:
+        raise Conflict(f"job {job.id} ({job.name}) would wait for itself; nothing was changed")
 
 
 def _depend(connection: Connection, job: Job, depends_on: Sequence[int]) -> None:
@@ -182,25 +177,18 @@ def _moved(event: JobEvent) -> Any:
     )
 
 
-_DISABLE, _ENABLE = _moved(JobEvent.DISABLE), _moved(JobEvent.ENABLE)
+_TOLD = {JobEvent.DISABLE: "jobs_disabled", JobEvent.ENABLE: "jobs_enabled"}
+_MOVES = {event: _moved(event) for event in _TOLD}
 
 
 def disable(
     connection: Connection, workflow_id: int, job_ids: Collection[int], now: float
 ) -> list[int]:
     """These jobs are left out until they are enabled; the ids of those that were not."""
-    row = workflows.locked(connection, workflow_id)
-    present.refuse_archived(row)
-    in_workflow(connection, workflow_id, job_ids)
+    row = _row(connection, workflow_id, job_ids)
     present.refuse_running(connection, job_ids)
     _refuse_completed(connection, job_ids)
-    was_open = _is_open(connection, workflow_id)
-    values = {"workflow": workflow_id, "ids": sorted(set(job_ids))}
-    found = sorted(connection.execute(_DISABLE, values).scalars())
-    if found:
-        events.write(connection, workflow_id, now, [("jobs_disabled", {"job_ids": found})])
-        _follow(connection, row, now, was_open=was_open)
-    return found
+    return _move(connection, row, JobEvent.DISABLE, job_ids, now)
 
 
 def _refuse_completed(connection: Connection, job_ids: Collection[int]) -> None:
@@ -215,14 +203,28 @@ def enable(
     connection: Connection, workflow_id: int, job_ids: Collection[int], now: float
 ) -> list[int]:
     """Disabled jobs run again with the next run; the ids of those that were disabled."""
+    row = _row(connection, workflow_id, job_ids)
+    return _move(connection, row, JobEvent.ENABLE, job_ids, now)
+
+
+def _row(connection: Connection, workflow_id: int, job_ids: Collection[int]) -> RowMapping:
+    """The row of a workflow that may be changed, locked, and that has these jobs."""
     row = workflows.locked(connection, workflow_id)
     present.refuse_archived(row)
     in_workflow(connection, workflow_id, job_ids)
+    return row
+
+
+def _move(
+    connection: Connection, row: RowMapping, event: JobEvent, job_ids: Collection[int], now: float
+) -> list[int]:
+    """What happens to some jobs, its event, and what follows; the ids of those it happened to."""
+    workflow_id: int = row["id"]
     was_open = _is_open(connection, workflow_id)
     values = {"workflow": workflow_id, "ids": sorted(set(job_ids))}
-    found = sorted(connection.execute(_ENABLE, values).scalars())
+    found = sorted(connection.execute(_MOVES[event], values).scalars())
     if found:
-        events.write(connection, workflow_id, now, [("jobs_enabled", {"job_ids": found})])
+        events.write(connection, workflow_id, now, [(_TOLD[event], {"job_ids": found})])
         _follow(connection, row, now, was_open=was_open)
     return found
 
@@ -231,9 +233,7 @@ def delete_jobs(
     connection: Connection, workflow_id: int, job_ids: Collection[int], now: float
 ) -> None:
     """Remove jobs with their results; what waited for them does so no more."""
-    row = workflows.locked(connection, workflow_id)
-    present.refuse_archived(row)
-    in_workflow(connection, workflow_id, job_ids)
+    row = _row(connection, workflow_id, job_ids)
     present.refuse_running(connection, job_ids)
     was_open = _is_open(connection, workflow_id)
     ids = sorted(set(job_ids))

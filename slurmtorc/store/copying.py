@@ -11,6 +11,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from slurmtorc.disk import sync
 from slurmtorc.errors import Conflict, StoreFull, StoreRefused
 from slurmtorc.units import display_memory
 
@@ -81,12 +82,3 @@ def _name(part: Path, path: Path, *, force: bool) -> None:
         except FileExistsError:
             raise Conflict(f"{path} came to be meanwhile; name another file") from None
     sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

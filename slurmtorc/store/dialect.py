@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from slurmtorc.errors import StoreRefused
-from slurmtorc.store.postgres import CHANNEL, DEAD_ROWS, Postgres
+from slurmtorc.store.postgres import DEAD_ROWS, RINGS, Postgres
 from slurmtorc.store.sqlite import Sqlite, absolute, url_of
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class Dialect(Protocol):
         A durable transaction survives a power failure, not only the end of this process.
         """
 
+    def transaction(self, connection: Connection) -> AbstractContextManager[None]:
+        """All that is executed inside is committed at its end, or rolled back by an error."""
+
     def load(
         self,
         connection: Connection,
@@ -61,6 +64,9 @@ class Dialect(Protocol):
 
         Asked a hundred times a second by every worker that waits.
         """
+
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when another process has committed; if one does."""
 
     def translated(self, error: BaseException) -> StoreError:
         """The same error in our words."""
@@ -111,10 +117,7 @@ def _is_sqlite(url: URL) -> bool:
 def ring(connection: Connection) -> None:
     """Wake those who wait for news, once this is committed; SQLite's watch the file."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_RING)
-
-
-_RING = text(f"NOTIFY {CHANNEL}")
+        connection.info[RINGS] = True
 
 
 def many_changed(connection: Connection, rows: Mapping[Table, int], *, dead: bool = True) -> None:

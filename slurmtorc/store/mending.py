@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from slurmtorc.ports import Violation
 
-_HELD = soundness.listed({JobStatus.PENDING, JobStatus.RUNNING})
+_HELD = t.written({JobStatus.PENDING, JobStatus.RUNNING})
 
 
 def refuse_active_workers(connection: Connection, now: float, what: str) -> None:
@@ -132,9 +132,9 @@ _COUNT_JOBS = text(
 def _counters(connection: Connection, workflow_id: int, now: float) -> None:
     """Count anew what is counted, and settle who waits for nothing."""
     words = {
-        "settled": soundness.listed(COMPLETE),
-        "failed": soundness.listed(UNSUCCESSFUL),
-        "fresh": soundness.listed({JobStatus.BLOCKED}),
+        "settled": t.written(COMPLETE),
+        "failed": t.written(UNSUCCESSFUL),
+        "fresh": t.written({JobStatus.BLOCKED}),
     }
     values = {"workflow": workflow_id}
     connection.execute(_COUNT_JOBS, values)

@@ -78,7 +78,7 @@ def _mounts() -> list[tuple[str, str]]:
     except OSError:
         return []
     fields = (line.split() for line in lines)
-    return [(_unescaped(field[1]), field[2]) for field in fields if len(field) > 2]  # noqa: PLR2004
+    return [(_unescaped(field[1]), field[2]) for field in fields if field[2:]]
 
 
 def _unescaped(text: str) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, func, select
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import JobStatus
+from slurmtorc.rules.wording import archived, counted, listed
 from slurmtorc.store import allocations
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, RowMapping
 
-SHOWN = 5
 _J, _N = t.job.c, t.compute_node.c
 _HELD_BY = (
     select(_N.hostname, _N.pid, func.count().label("jobs"))
@@ -53,8 +53,7 @@ _ACTING = select(t.action_run.c.hostname, t.action_run.c.action_id).where(
 def refuse_archived(row: RowMapping) -> None:
     """Raise Conflict for a workflow in the archive."""
     if row["is_archived"]:
-        message = f"workflow {row['id']} is archived; take it out of the archive first"
-        raise Conflict(f"{message}: torc workflows archive false {row['id']}")
+        raise Conflict(archived(row["id"]))
 
 
 def refuse_held(connection: Connection, workflow_id: int) -> None:
@@ -62,8 +61,8 @@ def refuse_held(connection: Connection, workflow_id: int) -> None:
     found = connection.execute(_HELD_BY, {"workflow": workflow_id}).all()
     if found:
         held = sum(row.jobs for row in found)
-        where = _listed([f"{row.hostname} (pid {row.pid})" for row in found if row.hostname])
-        message = f"workflow {workflow_id} has {held} pending or running jobs"
+        where = listed([f"{row.hostname} (pid {row.pid})" for row in found if row.hostname])
+        message = f"workflow {workflow_id} has {counted(held, 'pending or running job')}"
         message += f" on {where}" if where else ""
         raise Conflict(
             f"{message}; wait for them, or cancel the workflow first; "
@@ -82,15 +81,14 @@ def refuse_running(connection: Connection, job_ids: Collection[int]) -> None:
         raise Conflict(f"{message}; wait for it to end, or cancel the workflow first")
 
 
-def settle_idle(
-    connection: Connection, workflow_id: int, now: float, *, force: bool, advice: str = ""
-) -> None:
+def settle_idle(connection: Connection, workflow_id: int, now: float, *, force: bool) -> None:
     """No worker lives on into what follows. Those that hold nothing are sent away by `force`.
 
     One whose lease is over is sent away in any case: it may only have been asleep.
     """
     found = connection.execute(_ACTIVE, {"workflow": workflow_id}).all()
     if not force:
+        advice = f", or send them away with: torc workflows reinit {workflow_id} --force"
         _refuse_alive(found, workflow_id, now, advice)
     alive = [row.id for row in found if row.lease_until > now]
     busy = connection.execute(_ACTING, {"ids": alive}).first() if alive else None
@@ -114,10 +112,5 @@ def _refuse_alive(found: Sequence[Any], workflow_id: int, now: float, advice: st
     """Raise Conflict if the lease of any of these workers lasts."""
     where = [f"{row.hostname} (pid {row.pid})" for row in found if row.lease_until > now]
     if where:
-        message = f"workflow {workflow_id} has active workers on {_listed(where)}"
+        message = f"workflow {workflow_id} has active workers on {listed(where)}"
         raise Conflict(f"{message}; wait for them to end{advice}")
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -50,7 +50,7 @@ _FROM_THE_FIRST_ATTEMPT = _RESET.values(
 
 # ── what waits again ─────────────────────────────────────────────────────────
 
-_OVER = ", ".join(str(int(status)) for status in sorted(COMPLETE))
+_OVER = t.written(COMPLETE)
 _HELD_UP = text(
     f"""
 SELECT job_id, count(*) AS n FROM (
@@ -112,8 +112,7 @@ def rerun(
     row = workflows.locked(connection, workflow_id)
     _refuse(row, after_run)
     present.refuse_held(connection, workflow_id)
-    advice = f", or send them away with: torc workflows reinit {workflow_id} --force"
-    present.settle_idle(connection, workflow_id, now, force=force, advice=advice)
+    present.settle_idle(connection, workflow_id, now, force=force)
     workflows.link_by_files_and_data(connection, workflow_id)
     chosen = sorted(set(job_ids))
     values: dict[str, Any] = {"workflow": workflow_id, "ids": chosen}
@@ -146,7 +145,7 @@ def count_anew(
     connection: Connection, workflow_id: int, chosen: Collection[int], now: float
 ) -> None:
     """What waiting jobs, and the chosen ones, wait for; what is over otherwise stays over."""
-    words = {"settled": _OVER, "failed": ", ".join(str(int(one)) for one in sorted(UNSUCCESSFUL))}
+    words = {"settled": _OVER, "failed": t.written(UNSUCCESSFUL)}
     values = {"workflow": workflow_id}
     connection.execute(text(workflows.COUNT_BARRIERS.format(**words)), values)
     with all_at_once(connection):

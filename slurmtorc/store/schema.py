@@ -1,4 +1,4 @@
-"""Every table. Column names are the field names of the records in model/.
+"""Every table, those of history.py too. Column names are the field names of the records in model/.
 
 Times are epoch seconds, sizes bytes, durations seconds. Ids of tables that are filled in bulk
 come from `id_block`, so that links can be written without asking back; the others count
@@ -53,11 +53,56 @@ from slurmtorc.store.columns import (
     pairs,
     word,
 )
+from slurmtorc.store.history import (
+    action_run,
+    event,
+    slurm_stats,
+    upkeep,
+    watch,
+    watch_decision,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import ColumnElement, FromClause
 
     from slurmtorc.model import JobStatus
+
+__all__ = [
+    "TABLES",
+    "action_job",
+    "action_run",
+    "allocation",
+    "barrier",
+    "barrier_in",
+    "barrier_out",
+    "compute_node",
+    "event",
+    "failure_handler",
+    "file",
+    "has_status",
+    "id_block",
+    "job",
+    "job_class",
+    "job_depends_on",
+    "job_input_file",
+    "job_input_user_data",
+    "job_output_file",
+    "job_output_user_data",
+    "resource_requirements",
+    "result",
+    "slurm_scheduler",
+    "slurm_stats",
+    "upkeep",
+    "user_data",
+    "watch",
+    "watch_decision",
+    "workflow",
+    "workflow_action",
+    "workflow_spec",
+    "written",
+]
 
 TABLES = metadata
 """All of them."""
@@ -284,7 +329,6 @@ Index(
     "ix_job_failure_handler_id",
     job.c.failure_handler_id,
     sqlite_where=text("failure_handler_id IS NOT NULL"),
-    postgresql_where=text("failure_handler_id IS NOT NULL"),
 )
 Index(
     "ix_job_ready",
@@ -306,13 +350,18 @@ def has_status(table: FromClause, *statuses: JobStatus) -> ColumnElement[bool]:
     So both databases see which index suffices, and nothing has to be expanded at each call. A
     single status is an equation: SQLite takes a partial index for nothing else.
     """
-    written = [_literal(status) for status in sorted(statuses)]
+    numbers = [_literal(status) for status in sorted(statuses)]
     status = table.c.status
-    return status == written[0] if len(written) == 1 else status.in_(written)
+    return status == numbers[0] if len(numbers) == 1 else status.in_(numbers)
 
 
 def _literal(status: JobStatus) -> ColumnElement[int]:
     return literal_column(str(int(status)))
+
+
+def written(statuses: Iterable[JobStatus]) -> str:
+    """The same for a statement that is a text: what stands between the brackets of IN."""
+    return ", ".join(str(int(status)) for status in sorted(statuses))
 
 
 job_depends_on = pairs("job_depends_on", "job", "job_id", "job", "depends_on_job_id")
@@ -390,94 +439,3 @@ workflow_action = Table(
     Index(None, "executed_by"),
 )
 action_job = pairs("action_job", "workflow_action", "action_id", "job", "job_id")
-
-action_run = Table(
-    "action_run",
-    metadata,
-    own_id(counts=True),
-    of("workflow"),
-    of("workflow_action", "action_id"),
-    Column("run_id", Integer, nullable=False),
-    of("compute_node", on_delete="SET NULL"),
-    word("hostname"),
-    moment("start_time", known=True),
-    moment("end_time"),
-    Column("return_code", Integer),
-    word("reason", known=False),
-    word("log_path", known=False),
-    Index(None, "workflow_id"),
-    Index(None, "action_id", "compute_node_id"),
-    Index(None, "compute_node_id"),
-    sqlite_autoincrement=True,
-)
-
-event = Table(
-    "event",
-    metadata,
-    own_id(counts=True),
-    of("workflow"),
-    moment("timestamp", known=True),
-    word("type"),
-    Column("data", Json, nullable=False),
-    Index(None, "workflow_id", "id"),
-    sqlite_autoincrement=True,
-)
-
-watch = Table(
-    "watch",
-    metadata,
-    Column("workflow_id", Id, ForeignKey("workflow.id", ondelete="CASCADE"), primary_key=True),
-    word("holder"),
-    word("hostname"),
-    number("pid", 0),
-    moment("lease_until", known=True),
-    moment("since", known=True),
-    moment("last_scheduled_at"),
-    number("schedule_failures", 0),
-    moment("not_before", known=True),
-    number("recoveries", 0),
-)
-
-watch_decision = Table(
-    "watch_decision",
-    metadata,
-    own_id(counts=True),
-    of("workflow"),
-    moment("timestamp", known=True),
-    word("decision"),
-    word("reason"),
-    Column("numbers", Json, nullable=False),
-    Index(None, "workflow_id", "id"),
-    sqlite_autoincrement=True,
-)
-
-slurm_stats = Table(
-    "slurm_stats",
-    metadata,
-    own_id(counts=True),
-    of("workflow"),
-    of("job"),
-    Column("run_id", Integer, nullable=False),
-    Column("attempt_id", Integer, nullable=False),
-    Column("slurm_job_id", BigInteger, nullable=False),
-    word("step"),
-    Column("max_rss_bytes", BigInteger),
-    Column("max_vm_size_bytes", BigInteger),
-    Column("max_disk_read_bytes", BigInteger),
-    Column("max_disk_write_bytes", BigInteger),
-    Column("ave_cpu_seconds", Double),
-    word("node_list"),
-    UniqueConstraint("job_id", "run_id", "attempt_id"),
-    Index(None, "workflow_id"),
-    sqlite_autoincrement=True,
-)
-
-upkeep = Table(
-    "upkeep",
-    metadata,
-    Column("what", Text, primary_key=True),
-    Column("subject", Id, primary_key=True, autoincrement=False),
-    moment("at", known=True),
-    word("detail", known=False),
-)
-"""When the store was last cared for, and which workflows are half deleted."""

@@ -14,9 +14,10 @@ from sqlalchemy import text
 
 from slurmtorc.model import COMPLETE, UNSUCCESSFUL, JobStatus
 from slurmtorc.ports import Violation
+from slurmtorc.store.schema import written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection, RowMapping
 
@@ -26,14 +27,9 @@ REPAIR = "torc store check --repair"
 _RESTORE = "restore a backup, or delete the workflow: torc workflows delete {workflow_id}"
 
 
-def listed(statuses: Iterable[JobStatus]) -> str:
-    """Statuses as they are written in a statement."""
-    return ", ".join(str(int(status)) for status in sorted(statuses))
-
-
-_OVER, LOST = listed(COMPLETE), listed(UNSUCCESSFUL)
-_HELD = listed({JobStatus.PENDING, JobStatus.RUNNING})
-ENDED = listed((COMPLETE - {JobStatus.CANCELED}) | {JobStatus.PENDING_FAILED})
+_OVER, LOST = written(COMPLETE), written(UNSUCCESSFUL)
+_HELD = written({JobStatus.PENDING, JobStatus.RUNNING})
+ENDED = written((COMPLETE - {JobStatus.CANCELED}) | {JobStatus.PENDING_FAILED})
 _COUNTING = "w.run_id > 0 AND NOT w.is_canceled"
 """Where counters are kept: a run has begun, and nobody has canceled the workflow."""
 
@@ -55,7 +51,7 @@ _BARRIER_FAILED = f"""
   EXISTS (SELECT 1 FROM barrier_in i JOIN job ON job.id = i.job_id
           WHERE i.barrier_id = barrier.id AND job.status IN ({LOST}))
 """  # noqa: S608  numbers of ours
-_WAITING = listed({JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.DISABLED})
+_WAITING = written({JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.DISABLED})
 _TRIGGERED = f"""
   (SELECT count(*) FROM action_job g JOIN job ON job.id = g.job_id
    WHERE g.action_id = a.id AND CASE a.trigger_type WHEN 'on_jobs_ready'

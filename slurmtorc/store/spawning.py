@@ -18,6 +18,7 @@ from slurmtorc.errors import Conflict, InvalidValue, NotFound
 from slurmtorc.model import COMPLETE, DEFAULT_REQUIREMENT, JobStatus, Spawned
 from slurmtorc.rules import spawning as rules
 from slurmtorc.rules.status import JobEvent, target
+from slurmtorc.rules.wording import listed
 from slurmtorc.store import events, ids, scheduling
 from slurmtorc.store import schema as t
 from slurmtorc.store.dialect import many_changed
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 _J, _U = t.job.c, t.user_data.c
 _CHUNK = 5_000
 """Names in one statement; databases have a limit to the number of parameters."""
-_SHOWN = 5
 
 _JOB_COLUMNS = (
     "id",
@@ -169,14 +169,14 @@ def _again(
     if taken:
         raise Conflict(
             f"job {place.caller.id} ({place.caller.name}) did not spawn the jobs that have these "
-            f"names in the workflow: {_listed(taken)}; give each generation of lineage "
+            f"names in the workflow: {listed(taken)}; give each generation of lineage "
             f"{place.lineage!r} names of its own"
         )
     if len(there) < len(names):
         new = [name for name in names if name not in known]
         raise Conflict(
-            f"some of these jobs have been spawned before ({_listed(there)}) and some have not "
-            f"({_listed(new)}); spawn the same jobs again, or only new ones"
+            f"some of these jobs have been spawned before ({listed(there)}) and some have not "
+            f"({listed(new)}); spawn the same jobs again, or only new ones"
         )
     rows = [known[name] for name in names]
     iteration = max(rules.generation_of(row.env) for row in rows)
@@ -187,11 +187,6 @@ def _is_of(row: AnyRow, lineage: str, children: Collection[int]) -> bool:
     """Whether it was spawned by the caller, in this lineage."""
     spawned = rules.generation_of(row.env) > 0 and row.id in children
     return spawned and rules.lineage_of(row.name, row.env) == lineage
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
 
 
 # ── what is added ────────────────────────────────────────────────────────────
@@ -303,7 +298,7 @@ class _Adder:
         name = getattr(job, field)
         if name is not None and name not in known:
             words = field.replace("_", " ")
-            there = f"known: {_listed(sorted(known))}" if known else "the workflow has none"
+            there = f"known: {listed(sorted(known))}" if known else "the workflow has none"
             raise InvalidValue(
                 f"job {job.name!r}: there is no {words} {name!r} in the workflow", allowed=there
             )

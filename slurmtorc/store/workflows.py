@@ -24,8 +24,6 @@ from slurmtorc.store.dialect import many_changed
 from slurmtorc.store.extent import JOB_COUNT, most_common_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
 _HELD = (JobStatus.PENDING, JobStatus.RUNNING)
@@ -72,7 +70,7 @@ _MANY = 20_000
 
 
 @cache
-def _counts(spared: JobStatus | None) -> Select[Any]:
+def counts(spared: JobStatus | None = None) -> Select[Any]:
     """Twice as fast as grouping: entries of an index are counted, and no status is looked at.
 
     What is not counted is what the others leave of all jobs, at the same moment.
@@ -84,7 +82,7 @@ def _counts(spared: JobStatus | None) -> Select[Any]:
 def _counted(connection: Connection, workflow_id: int, jobs: int) -> dict[JobStatus, int]:
     """How many jobs have which status. Of many, those of the most common one are not counted."""
     spared = most_common_status(connection, workflow_id) if jobs >= _MANY else None
-    row = connection.execute(_counts(spared), {"workflow": workflow_id}).mappings().one()
+    row = connection.execute(counts(spared), {"workflow": workflow_id}).mappings().one()
     found = {status: row[status.name] for status in JobStatus if status is not spared}
     if spared is not None:
         found[spared] = row["jobs"] - sum(found.values())
@@ -138,6 +136,8 @@ def initialize(
         return begun
     present.refuse_archived(row)
     present.refuse_held(connection, workflow_id)
+    if row["run_id"]:
+        present.settle_idle(connection, workflow_id, now, force=False)
     link_by_files_and_data(connection, workflow_id)
     many_changed(connection, {t.job: _begin_jobs(connection, workflow_id, now)})
     run_id: int = row["run_id"] + 1
@@ -231,9 +231,9 @@ from being worked out for each of the columns."""
 def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> int:
     """Give all of them their status and their counters; how many there were."""
     words = {
-        "settled": _listed(_SETTLED),
-        "failed": _listed(status for status in _SETTLED if status is not JobStatus.COMPLETED),
-        "fresh": _listed(_FRESH),
+        "settled": t.written(_SETTLED),
+        "failed": t.written(set(_SETTLED) - {JobStatus.COMPLETED}),
+        "fresh": t.written(_FRESH),
         "blocked": int(target(JobEvent.BLOCK)),
         "ready": int(target(JobEvent.FREE)),
     }
@@ -246,10 +246,6 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> int:
 def _any_settled(connection: Connection, workflow_id: int) -> bool:
     condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *_SETTLED)
     return connection.execute(select(t.job.c.id).where(condition).limit(1)).first() is not None
-
-
-def _listed(statuses: Iterable[JobStatus]) -> str:
-    return ", ".join(str(int(status)) for status in statuses)
 
 
 # ── cancel and delete ────────────────────────────────────────────────────────

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import ActionRun, ActionType, Decision, Job, JobStatus, Result, WatchState
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING, NEWEST
 from slurmtorc.rules.evidence import Standing
 from slurmtorc.rules.healing import Cause, Treatment
 from slurmtorc.rules.requesting import Options
 from slurmtorc.rules.watching import SOME_FAILED, STUCK, Recover, Schedule, Stop, Wait, pause
+from slurmtorc.rules.wording import counted, does, several
 from slurmtorc.schedule.regenerate import ask, plan_again, record
 from slurmtorc.schedule.submit import cancel_ours, end_surplus, tell
 from slurmtorc.watch.hook import TIMEOUT_S, run_hook
-from slurmtorc.watch.look import EVERYTHING, standing_of
+from slurmtorc.watch.look import standing_of
 from slurmtorc.watch.recover import (
     INITIATED,
     Means,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NEWEST = Page(limit=1, reverse_sort=True)
 CLEARING_S = 120.0
 """How long workers of a complete workflow are given to leave by themselves (seconds)."""
 
@@ -248,7 +248,7 @@ class Actor:
         """Whether no job has ended since nodes were last asked for, and nobody is there now."""
         if memory.last_scheduled_at is None:
             return False
-        newest = self.ports.store.rows(Result, _NEWEST, workflow_id=workflow_id).items
+        newest = self.ports.store.rows(Result, NEWEST, workflow_id=workflow_id).items
         return not newest or newest[0].completion_time < memory.last_scheduled_at
 
     def _count(self, memory: WatchState, outcome: Outcome, *, in_vain: bool = False) -> None:
@@ -283,7 +283,8 @@ class Actor:
             self._count(memory, outcome)
         self._say(INITIATED)
         jobs = len(plan.chosen)
-        reason = f"{choice.reason}; {jobs} jobs run again (recovery {number})"
+        again = f"{counted(jobs, 'job')} {does(jobs, 'run')} again (recovery {number})"
+        reason = f"{choice.reason}; {again}"
         return Recover(rule="recovered", reason=reason, numbers={**choice.numbers, "jobs": jobs})
 
     def _plan(self, workflow: Workflow) -> RecoveryPlan:
@@ -335,7 +336,7 @@ def _nothing_to_ask(choice: Schedule, plan: Regeneration, seen: Sighting) -> Cho
         reason = f"{choice.reason}, and nodes for them are asked for already"
         return Wait(rule="served", reason=reason, numbers=choice.numbers)
     why = "; ".join(demand.warnings) or "no scheduler fits them"
-    left = f"{seen.progress.unfinished} jobs are left"
+    left = f"{several(seen.progress.unfinished, 'job')} left"
     return Stop(rule="no_place", reason=f"{left}, and no nodes can be had: {why}", exit_code=STUCK)
 
 
@@ -348,7 +349,8 @@ def _scheduled(choice: Schedule, outcome: Outcome, warnings: Sequence[str] = ())
         "open": len(outcome.open),
     }
     if submitted:
-        reason = "; ".join([f"{choice.reason}: {submitted} allocations asked for", *warnings])
+        asked = f"{counted(submitted, 'allocation')} asked for"
+        reason = "; ".join([f"{choice.reason}: {asked}", *warnings])
         return replace(choice, reason=reason, numbers=numbers)
     said = [why for _, why in (*outcome.refused, *outcome.open)]
     return replace(

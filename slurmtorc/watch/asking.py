@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import Decision, Job, JobStatus, Result
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING, NEWEST
+from slurmtorc.rules.wording import counted
 from slurmtorc.watch.prompt import Aside, prompt
 
 if TYPE_CHECKING:
@@ -23,18 +24,16 @@ if TYPE_CHECKING:
 
 ANSWER = "answer"
 """The word of a decision that tells of an agent's end."""
-_ALL = Page(limit=1 << 40)
-_LAST = Page(limit=1, reverse_sort=True)
 
 
 def set_aside(store: Store, workflow_id: int) -> list[Aside]:
     """The jobs that wait for a decision, and why."""
     status = JobStatus.PENDING_FAILED
-    jobs = store.rows(Job, _ALL, workflow_id=workflow_id, status=status).items
+    jobs = store.rows(Job, EVERYTHING, workflow_id=workflow_id, status=status).items
     if not jobs:
         return []
     results = store.rows(
-        Result, _ALL, workflow_id=workflow_id, status=status, superseded=False
+        Result, EVERYTHING, workflow_id=workflow_id, status=status, superseded=False
     ).items
     by_attempt = {(one.job_id, one.attempt_id): one for one in results}
     return [Aside(job, by_attempt.get((job.id, job.attempt_id))) for job in jobs]
@@ -73,7 +72,7 @@ class Asking:
     def _shown_up_to(self, workflow_id: int) -> int:
         if workflow_id not in self._shown:
             where = {"workflow_id": workflow_id, "decision": ANSWER}
-            last = self.store.rows(Decision, _LAST, **where).items
+            last = self.store.rows(Decision, NEWEST, **where).items
             self._shown[workflow_id] = last[0].numbers["shown_up_to"] if last else -1
         return self._shown[workflow_id]
 
@@ -88,7 +87,7 @@ class Asking:
         output = self.agents.ask(workflow, prompt(workflow, asides))
         self._open[workflow.id] = _Question(asides, output)
         name = self.agents.agent.name
-        return f"agent {name!r} is asked about {_jobs(len(asides))}; its output: {output}"
+        return f"agent {name!r} is asked about {counted(len(asides), 'job')}; its output: {output}"
 
     def hear(self) -> dict[int, str]:
         """Workflow id -> a line of what came of it, for each agent that has ended."""
@@ -99,7 +98,7 @@ class Asking:
         left = {one.job.id for one in set_aside(self.store, answer.workflow_id)}
         decided = [one.job.id for one in question.asides if one.job.id not in left]
         count = len(question.asides)
-        said = f"{len(decided)} of {_jobs(count)} decided"
+        said = f"{len(decided)} of {counted(count, 'job')} decided"
         if answer.complaint is not None:
             return f"{answer.complaint}; {said}"
         line = f"agent {self.agents.agent.name!r} has answered: {said}"
@@ -114,7 +113,3 @@ class Asking:
         )
         self.store.note_decisions([made])
         return line
-
-
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"

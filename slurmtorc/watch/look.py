@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import SlurmError
 from slurmtorc.model import Allocation, AllocationStatus, ComputeNode, SlurmState
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING
 from slurmtorc.rules import evidence
 from slurmtorc.rules.evidence import Belief, Look, Standing, weigh
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LIVE = [status for status in AllocationStatus if status is not AllocationStatus.COMPLETE]
-EVERYTHING = Page(limit=1_000_000)
 _BELIEF = ("slurm_state", "absent_since", "absences", "final_state", "final_at")
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slurmtorc.rules.reasons import in_words
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ def prompt(workflow: Workflow, asides: Sequence[Aside]) -> str:
 
 
 def _head(workflow: Workflow, count: int) -> str:
-    many = "1 job" if count == 1 else f"{count} jobs"
+    many = counted(count, "job")
     return (
         f"{many} of workflow {workflow.id} ({workflow.name}) failed, and no rule of a failure "
         f"handler fits.\nDecide for each whether another attempt may succeed as things are (a "
@@ -88,7 +89,7 @@ def _rest(workflow: Workflow, rest: Sequence[Aside]) -> str:
     ids = " ".join(str(one.job.id) for one in rest[:NAMED])
     more = f" and {len(rest) - NAMED} more" if len(rest) > NAMED else ""
     listed = f"torc jobs list {workflow.id} --status pending_failed"
-    return f"## {len(rest)} more jobs\nids: {ids}{more}\nall of them: {listed}"
+    return f"## {counted(len(rest), 'more job')}\nids: {ids}{more}\nall of them: {listed}"
 
 
 def _ask(workflow: Workflow, asides: Sequence[Aside]) -> str:

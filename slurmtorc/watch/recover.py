@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import Job, JobStatus, ResourceRequirements, Result, Workflow
-from slurmtorc.ports import Page
+from slurmtorc.ports import EVERYTHING
 from slurmtorc.rules.healing import Cause, Failure, Healing, Treatment, heal, rescued
 from slurmtorc.rules.remaining import as_if_rerun
 from slurmtorc.schedule.looking import new_times
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 FAILED = (JobStatus.FAILED, JobStatus.TERMINATED)
 INITIATED = "Recovery initiated. Resuming monitoring"
-_ALL = Page(limit=1 << 40)
 _COPY = re.compile(r"_healed_\d+$")
 
 
@@ -119,9 +118,9 @@ class RecoveryPlan:
 def plan_recovery(store: Store, workflow_id: int, means: Means) -> RecoveryPlan:
     """Diagnose every failed job, and choose what runs again. Changes nothing."""
     workflow = store.get(Workflow, workflow_id)
-    jobs = store.rows(Job, _ALL, workflow_id=workflow_id).items
+    jobs = store.rows(Job, EVERYTHING, workflow_id=workflow_id).items
     failed = [job for job in jobs if job.status in FAILED]
-    known = store.rows(ResourceRequirements, _ALL, workflow_id=workflow_id).items
+    known = store.rows(ResourceRequirements, EVERYTHING, workflow_id=workflow_id).items
     needs = {need.id: need for need in known}
     results = _last_results(store, [job.id for job in failed])
     healings = tuple(
@@ -152,7 +151,7 @@ def _last_results(store: Store, job_ids: Sequence[int]) -> dict[int, Result]:
     return {
         result.job_id: result
         for part in batched(job_ids)
-        for result in store.rows(Result, _ALL, job_id=part, superseded=False).items
+        for result in store.rows(Result, EVERYTHING, job_id=part, superseded=False).items
     }
 
 

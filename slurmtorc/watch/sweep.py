@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from slurmtorc.model import ComputeNode, ExecutionConfig, FailureHandler, Job, JobStatus, Report
+from slurmtorc.ports import EVERYTHING
 from slurmtorc.rules.endings import judge
 from slurmtorc.rules.retrying import End, Retry, after
-from slurmtorc.watch.look import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from slurmtorc.model import Action, ActionRun, ActionType, ComputeNode, TriggerType
-from slurmtorc.ports import Order, Page
+from slurmtorc.ports import EVERYTHING, Order
 from slurmtorc.rules.endings import LAUNCH_FAILED, Stopped
 from slurmtorc.rules.triggers import OF_WORKERS
 from slurmtorc.worker.paths import action_log
@@ -128,7 +128,7 @@ class Acting:
     def learn(self) -> None:
         """Ask which actions there are; most workflows have none, and cost no question more."""
         where = {"workflow_id": self._workflow.id, "action_type": ActionType.RUN_COMMANDS}
-        found = self._ports.store.rows(Action, Page(limit=1_000_000), **where)
+        found = self._ports.store.rows(Action, EVERYTHING, **where)
         self._known = {action.id: action for action in found.items}
 
     def look(self) -> None:
@@ -136,9 +136,8 @@ class Acting:
         if not self._known:
             return
         due = self._due(_AMID)
-        first = (self._me.compute_node_id or 0) % max(
-            1, len(due)
-        )  # not all workers begin with the same
+        # Not all workers begin with the same.
+        first = (self._me.compute_node_id or 0) % max(1, len(due))
         for action in due[first:] + due[:first]:
             if len(self._running) >= AT_ONCE:
                 return
@@ -253,14 +252,9 @@ class Acting:
     def _order(self, execution: _Execution) -> Order:
         action, around = execution.action, self._around
         env = {
-            "TORC_WORKFLOW_ID": str(self._workflow.id),
-            "TORC_RUN_ID": str(self._workflow.run_id),
+            **around.env,
             "TORC_ACTION_ID": str(action.id),
             "TORC_TRIGGER_TYPE": action.trigger_type.value,
-            "TORC_OUTPUT_DIR": around.output_dir,
-            "TORC_WORKFLOW_SUBMISSION_DIR": around.directory,
-            "TORC_API_URL": around.url,
-            "TORC_STORE_URL": around.url,
         }
         return Order(
             key=_FIRST_KEY + execution.run.id,

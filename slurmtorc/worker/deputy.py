@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import ActionRun, ComputeNode
-from slurmtorc.ports import Page
+from slurmtorc.ports import NEWEST
 from slurmtorc.rules.endings import Stopped
 from slurmtorc.worker.actions import Acting
 from slurmtorc.worker.employ import surroundings
@@ -59,7 +59,7 @@ class Deputy:
     def _prepared(self, workflow: Workflow, output_dir: str) -> Acting:
         """As its last worker would have gone on; what another deputy left is lost."""
         store, where = self._ports.store, {"workflow_id": workflow.id}
-        last = store.rows(ComputeNode, Page(limit=1, reverse_sort=True), **where).items
+        last = store.rows(ComputeNode, NEWEST, **where).items
         place = last[0].output_dir if last else output_dir
         around = surroundings(workflow, place or output_dir, store.url)
         for run in store.rows(ActionRun, compute_node_id=None, end_time=None, **where).items:

@@ -19,39 +19,14 @@ _WORD = rf"(?:{_PLAIN}|'[^'\n]*+'|\"[^\"$`\\!\n]*+\")++"
 _WORDS = re.compile(rf"[ \t]*+{_WORD}(?:[ \t]++{_WORD})*+[ \t]*+", re.ASCII)
 
 _BASH_ONLY = frozenset(
-    {
-        *(".", ":", "[[", "alias", "bg", "bind", "break", "builtin", "caller", "case", "cd"),
-        *("command", "compgen", "complete", "compopt", "continue", "coproc", "declare", "dirs"),
-        *("disown", "do", "done", "elif", "else", "enable", "esac", "eval", "exec", "exit"),
-        *("export", "fc", "fg", "fi", "for", "function", "getopts", "hash", "help", "history"),
-        *(
-            "if",
-            "in",
-            "jobs",
-            "kill",
-            "let",
-            "local",
-            "logout",
-            "mapfile",
-            "popd",
-            "printf",
-            "pushd",
-        ),
-        *(
-            "pwd",
-            "read",
-            "readarray",
-            "readonly",
-            "return",
-            "select",
-            "set",
-            "shift",
-            "shopt",
-            "source",
-        ),
-        *("suspend", "test", "then", "time", "times", "trap", "type", "typeset", "ulimit", "umask"),
-        *("unalias", "unset", "until", "wait", "while"),
-    }
+    """
+    . : [[ alias bg bind break builtin caller case cd command compgen complete compopt
+    continue coproc declare dirs disown do done elif else enable esac eval exec exit export
+    fc fg fi for function getopts hash help history if in jobs kill let local logout mapfile
+    popd printf pushd pwd read readarray readonly return select set shift shopt source
+    suspend test then time times trap type typeset ulimit umask unalias unset until wait
+    while
+    """.split()  # noqa: SIM905  words, as one reads them
 )
 """Builtins and keywords that no program of the same name replaces faithfully."""
 

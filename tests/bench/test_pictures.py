@@ -58,12 +58,17 @@ def test_bars_stay_on_the_scale(reach: float) -> None:
 
 @given(NAMES, NAMES)
 def test_any_name_makes_a_well_formed_picture(row: str, beside: str) -> None:
-    ET.fromstring(picture([a_figure(1, row=row, beside=beside)], row))
+    (bar,) = bars([a_figure(1, row=row, beside=beside)])
+    assert bar.findtext(f"{SVG}title") == f"b: {row} / {beside}: 1 of the target"
 
 
 @given(STACKS)
 def test_any_stacks_make_a_well_formed_flame_graph(stacks: dict[str, float]) -> None:
-    ET.fromstring(flame(stacks, "f"))
+    drawn = ET.fromstring(flame(stacks, "f")).findall(f"{SVG}rect")[1:]
+    hints = [box.findtext(f"{SVG}title", "") for box in drawn]
+    named = [box.name for box in boxes(tree(stacks))]
+    assert len(hints) == len(named)
+    assert all(hint.startswith(f"{name}: ") for hint, name in zip(hints, named, strict=True))
 
 
 @given(STACKS)

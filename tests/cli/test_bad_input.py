@@ -14,7 +14,7 @@ from torc import COMMAND
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from torc import Torc
@@ -196,24 +196,6 @@ def test_a_store_made_by_a_newer_version(torc: Torc) -> None:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
     assert "newer version" in torc("run", "hello.yaml", code=1).one_line()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Makes a disk of a size; its folder."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def mounted(size: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"a small disk needs the right to mount one: {done.stderr.strip()}")
-        return disk
-
-    yield mounted
-    if disk.is_mount():
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(

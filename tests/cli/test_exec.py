@@ -94,8 +94,9 @@ def test_a_failure_is_shown_with_its_last_words_and_exits_with_1(torc: Torc) -> 
 
 
 def test_as_many_run_at_a_time_as_asked_for(torc: Torc) -> None:
-    step = "mkdir lock && sleep 0.1 && rmdir lock"
+    step = "mkdir lock && sleep 0.1 && rmdir lock && echo alone >> ran"
     torc("exec", "-j", "1", *(word for _ in range(4) for word in ("-c", step)))
+    assert (torc.folder / "ran").read_text() == "alone\n" * 4
 
 
 def test_output_goes_where_it_is_asked_to(torc: Torc) -> None:

@@ -295,7 +295,7 @@ def test_a_reset_is_refused_while_jobs_run(
     process = started("run", "w.yaml")
     wait_until((torc.folder / "up").exists, "the job starts")
     message = torc("workflows", "reset-status", "1", code=1).one_line()
-    assert "1 pending or running jobs on" in message
+    assert "1 pending or running job on" in message
     assert "wait for them, or cancel the workflow first" in message
     os.kill(process.pid, signal.SIGTERM)
     process.communicate(timeout=PATIENCE_S)

@@ -275,13 +275,13 @@ def test_a_workflow_that_runs_is_not_begun_again_not_even_by_force(torc: Torc) -
             assert time.monotonic() < limit
             time.sleep(0.05)
         for arguments, said in (
-            (("workflows", "reinit", "1"), "1 pending or running jobs"),
-            (("workflows", "restart", "1", "--force"), "1 pending or running jobs"),
+            (("workflows", "reinit", "1"), "1 pending or running job"),
+            (("workflows", "restart", "1", "--force"), "1 pending or running job"),
             (("jobs", "reset-status", "2", "--force"), "job 2 (long) is running"),
-            (("jobs", "reset-status", "1"), "1 pending or running jobs on"),
+            (("jobs", "reset-status", "1"), "1 pending or running job on"),
             (("jobs", "update", "2", "--command", "true"), "job 2 (long) is running"),
             (("jobs", "disable", "2"), "job 2 (long) is running"),
-            (("workflows", "archive", "true", "1"), "1 pending or running jobs on"),
+            (("workflows", "archive", "true", "1"), "1 pending or running job on"),
         ):
             done = torc(*arguments, code=1)
             assert said in done.err, arguments
@@ -319,7 +319,7 @@ def test_dry_runs_refuse_what_the_deed_refuses_and_foresee_what_it_does(
     before = dump(torc)
     for dry in ((), ("--dry-run",)):
         assert "job 3 (gate_job) is pending" in said("jobs", "reset-status", "3", *dry, code=1)
-    assert "has 1 pending or running jobs; wait" in said("workflows", "reinit", "2", code=1)
+    assert "has 1 pending or running job; wait" in said("workflows", "reinit", "2", code=1)
     assert dump(torc) == before
     store.abandon(node)
     store.cancel(2)

@@ -12,6 +12,7 @@ from slurmtorc.model import (
     Action,
     ActionRun,
     ActionType,
+    ComputeNode,
     DraftAction,
     Event,
     Job,
@@ -292,11 +293,25 @@ def test_no_worker_lives_on_into_a_new_run_and_force_sends_idle_ones_away(
     assert statuses(store, workflow_id) == {"a": "ready"}
 
 
+def test_a_later_run_of_everything_begins_without_the_workers_of_the_last(
+    store: SqlStore, clock: ManualClock
+) -> None:
+    workflow_id, node = begin(store, a_draft("a"))
+    run_all(store, node)
+    store.heartbeat(node, clock.now() + 60)
+    with pytest.raises(Conflict, match=r"active workers on n1 \(pid 1\); .* --force"):
+        store.initialize(workflow_id)
+    store.heartbeat(node, clock.now() - 1)
+    assert store.initialize(workflow_id) == 2
+    assert not store.get(ComputeNode, node).is_active
+    assert not store.heartbeat(node, clock.now() + 60), "it was only asleep"
+
+
 def test_not_even_force_begins_a_run_while_a_worker_holds_a_job(store: SqlStore) -> None:
     workflow_id, node = begin(store, a_draft("a", "b"))
     (claim,) = store.claim(node, PLENTY, 1)
     other = next(job for job in ids(store, workflow_id).values() if job != claim.job_id)
-    with pytest.raises(Conflict, match="1 pending or running jobs on n1"):
+    with pytest.raises(Conflict, match="1 pending or running job on n1"):
         store.rerun(workflow_id, [other], force=True)
     assert store.held(node) == [claim.job_id]
     assert store.get(Workflow, workflow_id).run_id == 1

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cluster import age_intents, eventually
-from torc import Torc
 
 from slurmtorc.model import ActionRun, Allocation, AllocationStatus, ComputeNode, Result
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from torc import Torc
 
-    from cluster import RunningCluster
+    from slurmtorc.store.sql import SqlStore
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -67,19 +65,6 @@ actions:
   - {trigger_type: on_workflow_start, action_type: schedule_nodes, scheduler: cpu}
   - {trigger_type: on_jobs_ready, action_type: schedule_nodes, scheduler: cpu, jobs: [work]}
 """
-
-
-@pytest.fixture
-def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
-    return Torc(tmp_path, cluster.env)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """The store the commands use, looked at from outside."""
-    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
-    yield opened
-    opened.close()
 
 
 DENIED = """\

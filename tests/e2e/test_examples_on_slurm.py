@@ -10,12 +10,11 @@ import pytest
 from torc import Torc
 
 from slurmtorc.model import ActionRun, Allocation, Job, SlurmScheduler
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cluster import RunningCluster
+
+    from slurmtorc.store.sql import SqlStore
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -26,14 +25,6 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
     shutil.copytree(EXAMPLES, tmp_path / "examples")
     return Torc(tmp_path, cluster.env)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """The store the commands use, looked at from outside."""
-    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
-    yield opened
-    opened.close()
 
 
 def test_nodes_for_the_training_come_when_it_can_begin(torc: Torc, store: SqlStore) -> None:

@@ -14,7 +14,7 @@ from slurmtorc.model import Allocation, AllocationStatus, Job, JobStatus, Result
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from cluster import RunningCluster
@@ -53,19 +53,6 @@ jobs:
     parameters: {i: "1:8"}
   - {name: after, command: sleep 3, depends_on_regexes: [first_]}
 """
-
-
-@pytest.fixture
-def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
-    return Torc(tmp_path, cluster.env)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """The store the commands use, looked at from outside."""
-    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
-    yield opened
-    opened.close()
 
 
 def queue(cluster: RunningCluster, workflow: int = 1) -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cluster import age_intents, eventually
-from torc import Torc
 
 from slurmtorc.model import (
     Allocation,
@@ -23,13 +22,14 @@ from slurmtorc.model import (
     SlurmScheduler,
     Workflow,
 )
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from cluster import RunningCluster
+    from torc import Torc
+
+    from slurmtorc.store.sql import SqlStore
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -73,19 +73,6 @@ jobs:
     parameters: {i: "1:4"}
   - {name: last, command: "true", resource_requirements: small, depends_on_regexes: [first_]}
 """
-
-
-@pytest.fixture
-def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
-    return Torc(tmp_path, cluster.env)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """The store the commands use, looked at from outside."""
-    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
-    yield opened
-    opened.close()
 
 
 def words(store: SqlStore) -> dict[str, str]:

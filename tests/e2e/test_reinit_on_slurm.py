@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cluster import eventually
-from torc import Torc
 
 from slurmtorc.model import Allocation, AllocationStatus, Job, Result
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from torc import Torc
 
-    from cluster import RunningCluster
+    from slurmtorc.store.sql import SqlStore
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -44,19 +41,6 @@ actions:
     jobs: [gate_job]
     scheduler: two
 """
-
-
-@pytest.fixture
-def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
-    return Torc(tmp_path, cluster.env)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """The store the commands use, looked at from outside."""
-    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

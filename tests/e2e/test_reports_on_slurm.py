@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cluster import eventually
-from torc import Torc
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from cluster import RunningCluster
+    from torc import Torc
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -28,11 +25,6 @@ jobs:
   - {name: "work_{i}", command: sleep 2, resource_requirements: small, parameters: {i: "1:2"}}
   - {name: bad, command: "ls /nosuch", resource_requirements: small}
 """
-
-
-@pytest.fixture
-def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
-    return Torc(tmp_path, cluster.env)
 
 
 def dump(torc: Torc) -> list[str]:

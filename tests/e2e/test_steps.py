@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cluster import eventually
-from torc import Torc
 
 from slurmtorc.model import Allocation, ComputeNode, Job, JobStatus, Result, SlurmStats
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cluster import RunningCluster
+    from torc import Torc
+
+    from slurmtorc.store.sql import SqlStore
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -38,18 +37,6 @@ jobs:
 def spec(*jobs: str, mode: str = "slurm", more: str = "") -> str:
     listed = "\n".join(f"  - {job}" for job in jobs)
     return STEPS.format(mode=mode, more=more, jobs=listed)
-
-
-@pytest.fixture
-def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
-    return Torc(tmp_path, cluster.env)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
-    yield opened
-    opened.close()
 
 
 def came_to(store: SqlStore) -> dict[str, tuple[int, str, str]]:

@@ -16,13 +16,14 @@ from torc import Torc
 from watched import AUTO, codes, in_slurm, lose, one_for_one, pass_by, results
 
 from slurmtorc.model import Allocation, ComputeNode, Job, JobStatus
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
 
     from cluster import RunningCluster
+
+    from slurmtorc.store.sql import SqlStore
 
 Watching: TypeAlias = "Callable[..., subprocess.Popen[str]]"
 
@@ -83,13 +84,6 @@ def fragile(_slurm: None) -> Iterator[RunningCluster]:
 @pytest.fixture
 def torc(fragile: RunningCluster, tmp_path: Path) -> Torc:
     return Torc(tmp_path, {**fragile.env, "TORC_SLURM__RATE": "50"})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
-    yield opened
-    opened.close()
 
 
 def did(torc: Torc) -> Counter[str]:

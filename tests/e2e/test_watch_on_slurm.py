@@ -25,13 +25,14 @@ from slurmtorc.model import (
     Result,
     SlurmState,
 )
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from cluster import RunningCluster
+
+    from slurmtorc.store.sql import SqlStore
 
 Watching: TypeAlias = "Callable[..., subprocess.Popen[str]]"
 
@@ -106,14 +107,6 @@ echo "$TORC_JOB_NAME $TORC_ATTEMPT_ID $TORC_RETURN_CODE" >> "$TORC_OUTPUT_DIR/re
 @pytest.fixture
 def torc(cluster: RunningCluster, tmp_path: Path) -> Torc:
     return Torc(tmp_path, {**cluster.env, "TORC_SLURM__RATE": "50"})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
-    """The store the commands use, looked at from outside."""
-    opened = SqlStore(f"sqlite:///{tmp_path}/torc_output/torc.db")
-    yield opened
-    opened.close()
 
 
 def allocations(store: SqlStore, workflow: int = 1) -> list[Allocation]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slurmtorc.rules.chains import ahead, behind, longest
+from slurmtorc.rules.chains import ahead, behind, in_order, longest
 
 
 @st.composite
@@ -61,9 +61,23 @@ def test_ahead_and_behind_are_each_others_mirror(
 ) -> None:
     waits_for, _ = graph
     jobs = {1, *(job for job in waits_for if job > 0)}
-    pairs = {(job, other) for job in jobs for other in ahead(waits_for, job)}
+    pairs = {(job, other) for job in jobs for other in ahead(waits_for, {job})}
     assert pairs == {(job, other) for other in jobs for job in behind(waits_for, {other})}
     assert all(other < job for job, other in pairs)
+
+
+@given(graphs())
+def test_in_order_each_of_them_comes_after_all_it_waits_for(
+    graph: tuple[dict[int, list[int]], set[int]],
+) -> None:
+    waits_for, unfinished = graph
+    order = in_order(waits_for, unfinished)
+    assert sorted(order) == sorted(unfinished | {node for node in waits_for if node < 0})
+    place = {node: at for at, node in enumerate(order)}
+    for node in order:
+        assert all(
+            place[other] < place[node] for other in waits_for.get(node, ()) if other in place
+        )
 
 
 def test_a_million_pairs_behind_a_barrier_are_not_walked() -> None:
@@ -71,4 +85,4 @@ def test_a_million_pairs_behind_a_barrier_are_not_walked() -> None:
     waits_for = {-1: list(first), **{job: [-1] for job in second}}
     assert len(longest(waits_for, {*first, *second})) == 2
     assert behind(waits_for, {1}) == set(second)
-    assert ahead(waits_for, 1001) == set(first)
+    assert ahead(waits_for, {1001}) == set(first)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmtorc.model import COMPLETE, UNSUCCESSFUL, JobStatus, Links, Standing
+from slurmtorc.rules.chains import in_order
 from slurmtorc.rules.staleness import (
     Cause,
     Facts,
@@ -19,7 +20,6 @@ from slurmtorc.rules.staleness import (
     again,
     change,
     held_back,
-    in_order,
     say,
 )
 
@@ -66,7 +66,7 @@ def workflows(draw: st.DrawFn, statuses: Any = None) -> Drawn:
     links = Links(waits_for)
     known = Facts(jobs=jobs, links=links, findings=dict.fromkeys(stale, (EDITED,)))
     below: defaultdict[int, set[int]] = defaultdict(set)
-    for n in in_order(links, jobs):
+    for n in in_order(waits_for, jobs):
         for other in waits_for.get(n, ()):
             for origin in jobs:
                 if origin == other or other in below[origin]:
@@ -170,7 +170,7 @@ def test_a_job_behind_a_barrier_names_one_before_it_and_counts_the_others() -> N
     known = facts(*[S.COMPLETED] * 4, b1=[1, 2, 3], j4=[-1], found={1: (EDITED,), 3: (EDITED,)})
     (reason,) = again(known)[4]
     assert reason == Reason(Cause.UPSTREAM, "job1", others=1)
-    assert say(reason) == "runs after job1 and 1 others, which run again"
+    assert say(reason) == "runs after job1 and 1 other, which run again"
 
 
 def missing(*readers: int) -> Reason:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmtorc.slurm import commands
-from slurmtorc.worker.guard import MARK
 
 MOMENT = 1795171838.0  # 2026-11-20T10:50:38Z
 
@@ -114,7 +113,7 @@ def test_options_hidden_in_the_environment_never_reach_slurm() -> None:
 
 
 def test_what_a_job_submits_is_not_marked_as_its_workers_own() -> None:
-    assert commands.submit_environment(OUTSIDE | {MARK: "0a1b"}) == OUTSIDE
+    assert commands.submit_environment(OUTSIDE | {commands.LAUNCHER_MARK: "0a1b"}) == OUTSIDE
 
 
 def test_questions_are_asked_in_slurms_own_words_and_in_the_users_time_zone() -> None:

@@ -6,7 +6,7 @@ import pytest
 from recordings import SACCT, VERSIONS, in_columns, sections
 
 from slurmtorc.model import SlurmState, UsageEntry
-from slurmtorc.slurm import commands, usage
+from slurmtorc.slurm import columns, commands, usage
 from slurmtorc.slurm.commands import USAGE
 from slurmtorc.slurm.nodes import expand_nodes
 
@@ -53,7 +53,7 @@ def test_an_allocation_and_its_step(version: str) -> None:
     ],
 )  # fmt: skip
 def test_cpu_times_of_every_length(text: str, seconds: float | None) -> None:
-    assert usage.cpu_seconds(text) == seconds
+    assert columns.cpu_seconds(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_cpu_times_of_every_length(text: str, seconds: float | None) -> None:
     [("4931584", 4931584), ("4816K", 4816 * KIB), ("1.5M", 1572864), ("0", 0), ("", None)],
 )
 def test_sizes_with_and_without_units(text: str, size: int | None) -> None:
-    assert usage.size(text) == size
+    assert columns.size(text) == size
 
 
 def test_the_question_names_all_ids_once_and_wants_bytes() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pytest
 from factories import PLENTY, a_draft, a_job, a_node, a_report
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,12 +14,10 @@ from slurmtorc.model import COMPLETE, Action, ActionType, DraftAction, Job, JobS
 from slurmtorc.rules.triggers import verdict
 from slurmtorc.store import actions
 from slurmtorc.store import schema as t
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from slurmtorc.model import Draft
+    from slurmtorc.store.sql import SqlStore
 
 T, S = TriggerType, JobStatus
 OVER = [*sorted(COMPLETE), S.PENDING_FAILED]
@@ -114,19 +111,6 @@ class Run:
         if action.trigger_type is T.ON_JOBS_COMPLETE:
             return bool(gate & self.ended)
         return action.trigger_type is not T.ON_WORKFLOW_START  # the only one without a new moment
-
-
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], scope="module"
-)
-def one_store(request: pytest.FixtureRequest) -> Iterator[SqlStore]:
-    """One store for all drawn workflows; each is a workflow of its own."""
-    url = "sqlite://"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_server").create()
-    store = SqlStore(url)
-    yield store
-    store.close()
 
 
 @settings(

@@ -169,17 +169,6 @@ def test_a_journal_that_sqlite_cannot_have_is_refused(tmp_path: Path) -> None:
 PAGE = 4096
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.getuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 def fill(disk: Path, pages: int) -> None:
     """Leave room for so many pages."""
     (disk / "filler").unlink(missing_ok=True)
@@ -244,24 +233,27 @@ def why_refused(verb: Callable[[], None]) -> str:
 STEPS = ("create", "initialize", "register", "intend", "claim", "start", "complete", "reset")
 
 
-def test_a_disk_that_is_full_at_any_write_refuses_the_whole_verb(small_disk: Path) -> None:
-    with closing(SqlStore(f"sqlite:///{small_disk}/torc.db")) as store:
+def test_a_disk_that_is_full_at_any_write_refuses_the_whole_verb(
+    small_disk: Callable[[str], Path],
+) -> None:
+    disk = small_disk("4m")
+    with closing(SqlStore(f"sqlite:///{disk}/torc.db")) as store:
         verbs = Verbs(store)
         refused: Counter[str] = Counter()
         for step in STEPS:
-            with closing(sqlite3.connect(small_disk / "torc.db")) as connection:
+            with closing(sqlite3.connect(disk / "torc.db")) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # no room in the log either
-            before = everything(small_disk)
+            before = everything(disk)
             for pages in range(200):
-                fill(small_disk, pages)
+                fill(disk, pages)
                 said = why_refused(getattr(verbs, step))
                 if not said:
                     break
                 refused[step] += 1
                 assert "disk is full; make room" in said
-                assert everything(small_disk) == before
-            (small_disk / "filler").unlink()
-            assert everything(small_disk) != before, step
+                assert everything(disk) == before
+            (disk / "filler").unlink()
+            assert everything(disk) != before, step
         assert min(refused[step] for step in STEPS) > 1, refused
         assert store.progress(1).counts[JobStatus.UNINITIALIZED] == 20
 

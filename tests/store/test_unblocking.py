@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from factories import PLENTY, a_draft, a_job, a_node, a_report
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slurmtorc.model import Ending, File, Job, JobStatus
 from slurmtorc.rules.unblocking import settled
-from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from slurmtorc.model import Draft
+    from slurmtorc.store.sql import SqlStore
 
 S = JobStatus
 FILES = 4
@@ -61,19 +58,6 @@ def waits_for(draft: Draft) -> list[set[int]]:
         }
         for job in draft.jobs
     ]
-
-
-@pytest.fixture(
-    params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], scope="module"
-)
-def one_store(request: pytest.FixtureRequest) -> Iterator[SqlStore]:
-    """One store for all drawn workflows; each is a workflow of its own."""
-    url = "sqlite://"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_server").create()
-    store = SqlStore(url)
-    yield store
-    store.close()
 
 
 @settings(

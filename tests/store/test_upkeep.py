@@ -32,7 +32,7 @@ from slurmtorc.store.keeper import Keeper
 from slurmtorc.store.sql import SqlStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from slurmtorc.clock import ManualClock
 
@@ -195,40 +195,30 @@ def test_a_disk_without_room_is_known_before_anything_is_written(
     store.close()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte."""
-    if os.getuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
 def test_a_disk_that_fills_during_a_backup_is_one_line_and_leaves_nothing(
-    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    disk = small_disk("1m")
     monkeypatch.setattr(copying, "refuse_too_small", lambda *_: None)
     store = SqlStore(f"sqlite:///{tmp_path}/torc.db")
     store.create(a_draft(*(f"job_{i}" for i in range(10_000))))
     with closing(Keeper(store.url)) as keeper:
         with pytest.raises(StoreFull, match=r"copy\.db.*the disk is full; make room"):
-            keeper.backup(small_disk / "copy.db")
-        assert list(small_disk.iterdir()) == []
+            keeper.backup(disk / "copy.db")
+        assert list(disk.iterdir()) == []
         assert keeper.check() == []
     store.close()
 
 
 def test_a_disk_without_room_for_a_vacuum_is_one_line_and_nothing_is_lost(
-    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = SqlStore(f"sqlite:///{small_disk}/torc.db")
+    disk = small_disk("1m")
+    store = SqlStore(f"sqlite:///{disk}/torc.db")
     workflow_id = store.create(a_draft(*(f"job_{i}" for i in range(1000))))
     store.close()
-    free = os.statvfs(small_disk)
-    (small_disk / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - 150_000))
+    free = os.statvfs(disk)
+    (disk / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - 150_000))
     with closing(Keeper(store.url)) as keeper:
         with pytest.raises(StoreFull, match=r"free and .* are needed; make room"):
             keeper.vacuum()
@@ -236,7 +226,7 @@ def test_a_disk_without_room_for_a_vacuum_is_one_line_and_nothing_is_lost(
         with pytest.raises(StoreFull, match="disk is full; make room"):
             keeper.vacuum()
         assert keeper.check() == []
-    (small_disk / "filler").unlink()
+    (disk / "filler").unlink()
     with closing(SqlStore(store.url)) as again:
         assert again.progress(workflow_id).total == 1000
 
@@ -280,8 +270,8 @@ def test_a_store_is_sound_at_every_step_of_a_workflow(cared: tuple[SqlStore, Kee
         assert keeper.check() == []
         run_all(store, node_id, return_code=0)
     assert keeper.check() == []
-    store.initialize(workflow_id)
     store.heartbeat(node_id, 0.0)
+    store.initialize(workflow_id)
     store.reset_jobs(workflow_id, [1])
     assert keeper.check() == []
     store.rerun(workflow_id, [2])

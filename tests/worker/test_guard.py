@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from cluster import eventually
 
-from slurmtorc.worker.guard import MARK, Guard
+from slurmtorc.slurm.commands import LAUNCHER_MARK
+from slurmtorc.worker.guard import Guard
 from slurmtorc.worker.monitor import process_of
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def test_an_idle_guard_ends_nothing() -> None:
     guard = Guard()
     guard.busy()
     guard.idle()
-    job = subprocess.Popen(["sleep", "1000"], env={**os.environ, MARK: guard.mark})
+    job = subprocess.Popen(["sleep", "1000"], env={**os.environ, LAUNCHER_MARK: guard.mark})
     guard.close()
     assert job.poll() is None
     job.kill()
@@ -59,7 +60,7 @@ def test_an_idle_guard_ends_nothing() -> None:
 def test_a_guard_leaves_alone_what_is_not_ours() -> None:
     guards = [Guard(), Guard()]
     jobs = [
-        subprocess.Popen(["sleep", "1000"], env={**os.environ, MARK: guard.mark})
+        subprocess.Popen(["sleep", "1000"], env={**os.environ, LAUNCHER_MARK: guard.mark})
         for guard in guards
     ]
     for guard in guards:
