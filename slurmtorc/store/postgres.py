@@ -29,6 +29,8 @@ RINGS = "rings"
 _RING = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', '')"
 SNAPSHOT_S = 1.0
 """How often the server is asked by those that listen."""
+DEAD_ROWS = "dead rows"
+"""Under this a connection knows the tables that its transaction has left many in."""
 
 _PATIENCE = {
     "connect_timeout": 10,
@@ -81,8 +83,10 @@ class Postgres:
     def connected(self) -> Iterator[Connection]:
         """The one used last, if the server still knows it; else from the pool, which asks."""
         connection = self._kept()
+        connection.info.pop(DEAD_ROWS, None)
         try:
             yield connection
+            self._clean_up(connection, connection.info.pop(DEAD_ROWS, ()))
         except BaseException:
             connection.close()
             raise
@@ -98,6 +102,20 @@ class Postgres:
                 return connection
             connection.close()
         return self.engine.connect()
+
+    def _clean_up(self, connection: Connection, tables: Sequence[str]) -> None:
+        """Let nobody step over rows that a verb left dead; what it did is committed by now.
+
+        The server's own vacuum would come within a minute or two. While that is at work, and
+        after any error, this is left to it.
+        """
+        if not tables:
+            return
+        driver: Any = connection.connection.driver_connection
+        with suppress(self.engine.dialect.loaded_dbapi.Error):
+            driver.autocommit = True
+            driver.execute(f"VACUUM (SKIP_LOCKED) {', '.join(tables)}")
+            driver.autocommit = False
 
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:  # noqa: ARG002
@@ -127,14 +145,17 @@ class Postgres:
         table: Table,
         columns: Sequence[str],
         rows: Iterable[Sequence[Any]],
-    ) -> None:
+    ) -> int:
         """COPY: an order of magnitude faster than INSERT."""
         driver: Any = connection.connection
         names = ", ".join(f'"{name}"' for name in columns)
         statement = f"COPY {table.name} ({names}) FROM STDIN"
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+        with driver.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                for row in rows:
+                    copy.write_row(row)
+            written: int = cursor.rowcount
+            return written
 
     def stamp(self) -> object:
         """How often writers have rung, and now and then which transactions are over.

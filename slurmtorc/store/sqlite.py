@@ -144,14 +144,16 @@ class Sqlite:
         table: Table,
         columns: Sequence[str],
         rows: Iterable[Sequence[Any]],
-    ) -> None:
+    ) -> int:
         """Tuples straight to the driver."""
         marks = ", ".join("?" * len(columns))
         names = ", ".join(f'"{name}"' for name in columns)
         cursor: Any = connection.connection.cursor()
         statement = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608  our names
         cursor.executemany(statement, rows)
+        written: int = cursor.rowcount
         cursor.close()
+        return max(0, written)
 
     def stamp(self) -> object:
         """SQLite counts the commits of other connections than the one that is asked."""
