@@ -10,7 +10,8 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
 from slurmtorc.store.endings import ending
@@ -86,13 +87,25 @@ class Postgres:
         connection.info.pop(DEAD_ROWS, None)
         try:
             yield connection
-            self._clean_up(connection, connection.info.pop(DEAD_ROWS, ()))
         except BaseException:
             connection.close()
             raise
+        dead = connection.info.pop(DEAD_ROWS, ())
         self._idle.append((connection, time.monotonic()))
         while len(self._idle) > KEPT:
             self._idle.popleft()[0].close()
+        if dead:
+            self._vacuum(dead)
+
+    def _vacuum(self, tables: Sequence[str]) -> None:
+        """Let nobody step over rows that a verb left dead; what it did is committed by now.
+
+        The server's own vacuum would come within a minute or two. While that is at work, and
+        after any error, this is left to it.
+        """
+        engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with suppress(SQLAlchemyError), engine.connect() as connection:
+            connection.execute(text(f"VACUUM (SKIP_LOCKED) {', '.join(tables)}"))
 
     def _kept(self) -> Connection:
         """To ask the server each time would cost a verb as much as one of its statements."""
@@ -102,20 +115,6 @@ class Postgres:
                 return connection
             connection.close()
         return self.engine.connect()
-
-    def _clean_up(self, connection: Connection, tables: Sequence[str]) -> None:
-        """Let nobody step over rows that a verb left dead; what it did is committed by now.
-
-        The server's own vacuum would come within a minute or two. While that is at work, and
-        after any error, this is left to it.
-        """
-        if not tables:
-            return
-        driver: Any = connection.connection.driver_connection
-        with suppress(self.engine.dialect.loaded_dbapi.Error):
-            driver.autocommit = True
-            driver.execute(f"VACUUM (SKIP_LOCKED) {', '.join(tables)}")
-            driver.autocommit = False
 
     @contextmanager
     def writing(self, connection: Connection, *, durable: bool) -> Iterator[None]:  # noqa: ARG002

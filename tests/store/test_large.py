@@ -149,9 +149,14 @@ def test_a_change_that_is_not_committed_leaves_nothing_to_do(
 ) -> None:
     monkeypatch.setattr(dialect, "_LITTER", 1000)
     workflow_id = postgres.create(many())
-    with pytest.raises(Conflict), postgres.together():
-        postgres.initialize(workflow_id)
-        postgres.rerun(workflow_id, [], after_run=77)
+
+    def begin_and_fail() -> None:
+        with postgres.together():
+            postgres.initialize(workflow_id)
+            postgres.rerun(workflow_id, [], after_run=77)
+
+    with pytest.raises(Conflict):
+        begin_and_fail()
     postgres.archive(workflow_id, archived=True)
     assert answer(postgres, "SELECT relallvisible FROM pg_class WHERE relname = 'job'") == 0
 
