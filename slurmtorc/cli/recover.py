@@ -211,6 +211,8 @@ def _carried_out(state: State, port: Slurm, plan: RecoveryPlan) -> int:
 
 
 def _report(state: State, plan: RecoveryPlan, outcome: Outcome) -> None:
+    from slurmtorc.cli.slurm_nodes import warn
+
     ids = [one.scheduler_id for one in outcome.submitted]
     if state.as_json:
         emit_json(_as_json(plan) | {"dry_run": False, "slurm_job_ids": ids})
@@ -219,8 +221,7 @@ def _report(state: State, plan: RecoveryPlan, outcome: Outcome) -> None:
         count = counted(len(plan.chosen), "job")
         click.echo(f"Run {plan.workflow.run_id + 1} of {count}; Slurm jobs: {listed}")
         click.echo(f"Follow it with: torc watch {plan.workflow.id}")
-    for allocation, reason in (*outcome.refused, *outcome.open):
-        note(f"torc: warning: allocation {allocation.id}: {reason}")
+    warn(outcome)
 
 
 def _as_json(plan: RecoveryPlan) -> dict[str, Any]:

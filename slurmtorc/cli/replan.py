@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slurmtorc.cli.render import emit_table, note
 from slurmtorc.rules.staleness import say
-from slurmtorc.rules.wording import counted
+from slurmtorc.rules.wording import counted, does
 from slurmtorc.schedule.reinit import told
 from slurmtorc.units import iso_time
 
@@ -28,10 +28,8 @@ def show(plan: ReinitPlan, *, stderr: bool = False) -> None:
     title = f"Jobs of workflow {workflow.id} that run again in run {workflow.run_id + 1}"
     empty = f"Nothing of workflow {workflow.id} must run again."
     if plan.is_needed:  # it was canceled
-        waiting = counted(plan.waiting, "job")
-        empty = (
-            f"Run {workflow.run_id + 1} of workflow {workflow.id} begins for {waiting} that wait."
-        )
+        waiting = f"{counted(plan.waiting, 'job')} that {does(plan.waiting, 'wait')}"
+        empty = f"Run {workflow.run_id + 1} of workflow {workflow.id} begins for {waiting}."
     emit_table(title, ("ID", "Name", "Was", "Why"), jobs, empty=empty, stderr=stderr)
     if len(plan.reasons) > MOST:
         note(f"{counted(len(plan.reasons) - MOST, 'job')} more; -f json has all of them")

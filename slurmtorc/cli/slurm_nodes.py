@@ -295,7 +295,12 @@ def _tell(plan: Regeneration, outcome: Outcome, *, submit: bool) -> None:
 
 def complain(workflow: Workflow, outcome: Outcome) -> None:
     """Say what was not submitted; raise SubmissionRefused if nothing was."""
-    for allocation, reason in (*outcome.refused, *outcome.open):
-        note(f"torc: warning: allocation {allocation.id}: {reason}")
+    warn(outcome)
     if outcome.refused and not outcome.submitted:
         raise SubmissionRefused(f"workflow {workflow.id}: Slurm refused every allocation")
+
+
+def warn(outcome: Outcome) -> None:
+    """Say what was not submitted, and why."""
+    for allocation, reason in (*outcome.refused, *outcome.open):
+        note(f"torc: warning: allocation {allocation.id}: {reason}")

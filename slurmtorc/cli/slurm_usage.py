@@ -79,7 +79,7 @@ def _costs(state: State, workflow_id: int) -> list[Held]:
 
 def _jobs(store: Store, workflow_id: int) -> Iterator[Job]:
     """Every attempt that ran or runs in an allocation."""
-    from slurmtorc.model import ComputeNode, JobStatus, ResourceRequirements, Result
+    from slurmtorc.model import ComputeNode, JobStatus, Result
     from slurmtorc.model import Job as JobRecord
     from slurmtorc.rules.usage import Job
     from slurmtorc.wiring import clock
@@ -91,17 +91,13 @@ def _jobs(store: Store, workflow_id: int) -> Iterator[Job]:
     }
     if not places:
         return
-    needs = {
-        one.id: one.num_cpus * one.num_nodes
-        for one in every(store, ResourceRequirements, workflow_id=workflow_id)
-    }
-    cpus: dict[int, int] = {}
-    for job in every(store, JobRecord, workflow_id=workflow_id):
-        cpus[job.id] = needs.get(job.resource_requirements_id or 0, 1)
+    cpus = _cpus(store, workflow_id)
+    for job in every(store, JobRecord, workflow_id=workflow_id, status=JobStatus.RUNNING):
         place = places.get(job.compute_node_id or 0)
-        if job.status is JobStatus.RUNNING and job.start_time is not None and place is not None:
+        if job.start_time is not None and place is not None:
             seconds = max(0.0, clock.now() - job.start_time)
-            yield Job(allocation_id=place, seconds=seconds, cpus=cpus[job.id], cpu_percent=None)
+            reserved = cpus.get(job.id, 1)
+            yield Job(allocation_id=place, seconds=seconds, cpus=reserved, cpu_percent=None)
     for result in every(store, Result, workflow_id=workflow_id, superseded=False):
         place = places.get(result.compute_node_id or 0)
         if place is not None:
@@ -111,6 +107,20 @@ def _jobs(store: Store, workflow_id: int) -> Iterator[Job]:
                 cpus=cpus.get(result.job_id, 1),
                 cpu_percent=result.avg_cpu_percent,
             )
+
+
+def _cpus(store: Store, workflow_id: int) -> dict[int, int]:
+    """Job id -> the CPUs it reserves."""
+    from slurmtorc.model import Job, ResourceRequirements
+
+    needs = {
+        one.id: one.num_cpus * one.num_nodes
+        for one in every(store, ResourceRequirements, workflow_id=workflow_id)
+    }
+    return {
+        job.id: needs.get(job.resource_requirements_id or 0, 1)
+        for job in every(store, Job, workflow_id=workflow_id)
+    }
 
 
 def _usage(workflow_id: int, costs: Collection[Held], had: Mapping[int, Used]) -> dict[str, Any]:

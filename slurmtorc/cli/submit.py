@@ -122,16 +122,15 @@ def _refuse_failed(outcome: Outcome) -> None:
 
 
 def _report(state: State, workflow: Workflow, outcome: Outcome, verb: str) -> None:
+    from slurmtorc.cli.slurm_nodes import complain
+
     if state.as_json:
         emit_json(_as_json(workflow, outcome))
     else:
         ids = ", ".join(str(a.scheduler_id) for a in outcome.submitted) or "none"
         click.echo(f"{verb} workflow {workflow.id} ({workflow.name}); Slurm jobs: {ids}")
         click.echo(f"Follow it with: torc watch {workflow.id}")
-    for allocation, reason in (*outcome.refused, *outcome.open):
-        note(f"torc: warning: allocation {allocation.id}: {reason}")
-    if outcome.refused and not outcome.submitted:
-        raise SubmissionRefused(f"workflow {workflow.id}: Slurm refused every allocation")
+    complain(workflow, outcome)
     if outcome.open and not outcome.submitted:
         raise SlurmUnavailable(
             f"workflow {workflow.id} is stored, and nothing is submitted yet; "

@@ -162,6 +162,9 @@ def _by_workers(scene: Scene, need: ResourceRequirements) -> Iterator[Reason]:
 
 
 def _by_worker(worker: Worker, need: ResourceRequirements) -> Reason:
+    lacks = worker.misfits(need)
+    asks = f"can never take it: it asks for {', '.join(lacks)}"
+    rule, words = ("fits_not", asks) if lacks else _by_room(worker, need)
     numbers = {
         "compute_node_id": worker.node.id,
         "free_cpus": worker.free.cpus,
@@ -169,31 +172,25 @@ def _by_worker(worker: Worker, need: ResourceRequirements) -> Reason:
         "free_gpus": worker.free.gpus,
         "seconds_left": worker.whole.seconds,
         "holds": worker.holds,
+        **({"misfits": lacks} if lacks else {}),
     }
-    lacks = worker.misfits(need)
-    if lacks:
-        text = f"{worker.name} can never take it: it asks for {', '.join(lacks)}"
-        return Reason(rule="fits_not", text=text, numbers={**numbers, "misfits": lacks})
+    return Reason(rule=rule, text=f"{worker.name} {words}", numbers=numbers)
+
+
+def _by_room(worker: Worker, need: ResourceRequirements) -> tuple[str, str]:
+    """The rule, and what comes after the name of a worker that could take such a job some time."""
     if worker.counts_jobs:
-        text = f"{worker.name} takes only so many jobs at a time, and runs {worker.holds} now"
-        return Reason(rule="may_fit", text=text, numbers=numbers)
-    if worker.has_room(need) and worker.whole.nodes > 1:
-        text = (
-            f"{worker.name} has {offer_words(replace(worker.free, nodes=1))} free on its "
-            f"{worker.whole.nodes} nodes together: it starts there once one node has room"
-        )
-        return Reason(rule="may_fit", text=text, numbers=numbers)
-    if worker.has_room(need):
-        text = (
-            f"{worker.name} has room for it ({offer_words(worker.free)} free): it should start "
-            "within seconds, after the ready jobs that come before it"
-        )
-        return Reason(rule="room", text=text, numbers=numbers)
-    text = (
-        f"{worker.name} has no room now: it holds {counted(worker.holds, 'job')}, "
-        f"{offer_words(worker.free)} free"
-    )
-    return Reason(rule="no_room", text=text, numbers=numbers)
+        return "may_fit", f"takes only so many jobs at a time, and runs {worker.holds} now"
+    free = offer_words(worker.free)
+    if not worker.has_room(need):
+        holds = counted(worker.holds, "job")
+        return "no_room", f"has no room now: it holds {holds}, {free} free"
+    if worker.whole.nodes > 1:
+        share = offer_words(replace(worker.free, nodes=1))
+        where = f"on its {worker.whole.nodes} nodes together"
+        return "may_fit", f"has {share} free {where}: it starts there once one node has room"
+    soon = "it should start within seconds, after the ready jobs that come before it"
+    return "room", f"has room for it ({free} free): {soon}"
 
 
 def _by_allocations(scene: Scene, need: ResourceRequirements) -> Iterator[Reason]:

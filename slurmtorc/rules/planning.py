@@ -25,6 +25,7 @@ from slurmtorc.model import (
 )
 from slurmtorc.rules.graph import graph_of
 from slurmtorc.rules.placing import Cohort, Group, margin_of, place
+from slurmtorc.rules.wording import ranged
 from slurmtorc.units import KIB, format_walltime
 
 if TYPE_CHECKING:
@@ -232,8 +233,7 @@ def _homeless(draft: Draft, cohort: Cohort, why: str) -> Fault:
 
 
 def _family(draft: Draft, jobs: Sequence[int]) -> str:
-    first, last = draft.jobs[jobs[0]].name, draft.jobs[jobs[-1]].name
-    return f"1 job ('{first}')" if len(jobs) == 1 else f"{len(jobs)} jobs ('{first}' … '{last}')"
+    return ranged(len(jobs), draft.jobs[jobs[0]].name, draft.jobs[jobs[-1]].name)
 
 
 def _shortage(group: Group) -> Iterator[Fault]:

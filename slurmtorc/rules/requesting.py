@@ -21,6 +21,7 @@ from slurmtorc.rules.placing import Cohort, Group, margin_of, place
 from slurmtorc.rules.planning import gpu_types, scheduler_for
 from slurmtorc.rules.shapes import gpus_of, slurm_memory
 from slurmtorc.rules.undersized import Former, complaint, too_small
+from slurmtorc.rules.wording import ranged
 from slurmtorc.units import parse_walltime
 
 if TYPE_CHECKING:
@@ -217,8 +218,7 @@ def _account(left: Remaining, options: Options) -> str:
 
 
 def _family(jobs: Sequence[Job]) -> str:
-    first, last = jobs[0].name, jobs[-1].name
-    return f"1 job ('{first}')" if len(jobs) == 1 else f"{len(jobs)} jobs ('{first}' … '{last}')"
+    return ranged(len(jobs), jobs[0].name, jobs[-1].name)
 
 
 def _shortage(jobs: Sequence[Job], scheduler: str, share: str) -> str:

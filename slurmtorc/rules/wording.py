@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 NAMED = 5
 """Of many things, how many are named."""
@@ -34,6 +34,17 @@ def listed(names: Sequence[str], count: int | None = None) -> str:
     shown = names[:NAMED]
     more = (len(names) if count is None else count) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def ranged(count: int, first: str, last: str) -> str:
+    """Jobs that were made side by side: 1 job ('a'), 3 jobs ('a' … 'c')."""
+    return f"1 job ('{first}')" if count == 1 else f"{count} jobs ('{first}' … '{last}')"
+
+
+def no_jobs(workflow_id: int, ids: Collection[int]) -> str:
+    """That a workflow has not all of the jobs that were named."""
+    named = listed([str(job_id) for job_id in sorted(ids)])
+    return f"workflow {workflow_id} has no jobs with these ids: {named}"
 
 
 def archived(workflow_id: int) -> str:

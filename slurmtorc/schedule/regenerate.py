@@ -30,6 +30,7 @@ from slurmtorc.ports import EVERYTHING
 from slurmtorc.rules.demand import Demand, demand
 from slurmtorc.rules.remaining import Remaining
 from slurmtorc.rules.requesting import Options
+from slurmtorc.rules.wording import no_jobs
 from slurmtorc.schedule.submit import Outcome, intents
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ def _named(store: Store, workflow_id: int, job_ids: Collection[int]) -> list[Job
     ]
     unknown = set(wanted).difference(job.id for job in found)
     if unknown:
-        listed = ", ".join(map(str, sorted(unknown)))
-        raise NotFound(f"workflow {workflow_id} has no jobs with these ids: {listed}")
+        raise NotFound(no_jobs(workflow_id, unknown))
     return found
 
 

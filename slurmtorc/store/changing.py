@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, delete, exists, insert, null, select, update
 
 from slurmtorc.errors import Conflict, InvalidValue, NotFound
-from slurmtorc.model import AllocationStatus, Job, JobStatus, UserData
+from slurmtorc.model import Job, JobStatus, UserData
 from slurmtorc.rules.chains import ahead
 from slurmtorc.rules.status import JobEvent, sources, target
+from slurmtorc.rules.wording import no_jobs
 from slurmtorc.store import (
     actions,
     events,
@@ -157,8 +158,7 @@ def in_workflow(connection: Connection, workflow_id: int, job_ids: Collection[in
     query = select(_J.id).where(_J.workflow_id == workflow_id, among(_J.id))
     missing = wanted.difference(connection.execute(query, {"ids": sorted(wanted)}).scalars())
     if missing:
-        listed = ", ".join(map(str, sorted(missing)))
-        raise NotFound(f"workflow {workflow_id} has no jobs with these ids: {listed}")
+        raise NotFound(no_jobs(workflow_id, missing))
 
 
 # ── jobs left out ────────────────────────────────────────────────────────────
@@ -286,19 +286,9 @@ def archive(connection: Connection, workflow_id: int, now: float, *, archived: b
     row = workflows.locked(connection, workflow_id)
     if archived:
         present.refuse_workers(connection, workflow_id, now)
-        _refuse_allocations(connection, workflow_id)
+        present.refuse_allocations(connection, workflow_id)
     if row["is_archived"] != archived:
         change = update(t.workflow).where(t.workflow.c.id == workflow_id)
         connection.execute(change.values(is_archived=archived))
         what = "workflow_archived" if archived else "workflow_unarchived"
         events.write(connection, workflow_id, now, [(what, {})])
-
-
-def _refuse_allocations(connection: Connection, workflow_id: int) -> None:
-    live = (t.allocation.c.workflow_id == workflow_id) & (
-        t.allocation.c.status != AllocationStatus.COMPLETE
-    )
-    count = len(connection.execute(select(t.allocation.c.id).where(live)).all())
-    if count:
-        message = f"workflow {workflow_id} has {count} allocations in Slurm"
-        raise Conflict(f"{message}; cancel it first: torc cancel {workflow_id}")

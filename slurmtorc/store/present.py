@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, func, select
 
 from slurmtorc.errors import Conflict
-from slurmtorc.model import JobStatus
+from slurmtorc.model import AllocationStatus, JobStatus
 from slurmtorc.rules.wording import archived, counted, listed
 from slurmtorc.store import allocations
 from slurmtorc.store import schema as t
@@ -106,6 +106,15 @@ def refuse_workers(
     refuse_held(connection, workflow_id)
     found = connection.execute(_ACTIVE, {"workflow": workflow_id}).all()
     _refuse_alive(found, workflow_id, now, advice)
+
+
+def refuse_allocations(connection: Connection, workflow_id: int) -> None:
+    """Raise Conflict while any allocation may be in Slurm."""
+    live = t.allocation.c.status != AllocationStatus.COMPLETE
+    mine = select(func.count()).where(t.allocation.c.workflow_id == workflow_id, live)
+    if count := connection.execute(mine).scalar_one():
+        message = f"workflow {workflow_id} has {counted(count, 'allocation')} in Slurm"
+        raise Conflict(f"{message}; cancel it first: torc cancel {workflow_id}")
 
 
 def _refuse_alive(found: Sequence[Any], workflow_id: int, now: float, advice: str) -> None:

@@ -11,7 +11,6 @@ from sqlalchemy import bindparam, delete, exists, func, select, text, update
 from slurmtorc.errors import Conflict, NotFound
 from slurmtorc.model import (
     OPEN,
-    AllocationStatus,
     JobStatus,
     Outlook,
     Progress,
@@ -279,11 +278,5 @@ def remove(connection: Connection, workflow_id: int, now: float) -> None:
     if hosts:
         message = f"workflow {workflow_id} has active workers on {', '.join(sorted(hosts))}"
         raise Conflict(f"{message}; cancel it first and wait for them to end")
-    live = (t.allocation.c.workflow_id == workflow_id) & (
-        t.allocation.c.status != AllocationStatus.COMPLETE
-    )
-    ids = connection.execute(select(t.allocation.c.scheduler_id).where(live)).scalars().all()
-    if ids:
-        message = f"workflow {workflow_id} has {len(ids)} allocations in Slurm"
-        raise Conflict(f"{message}; cancel it first: torc cancel {workflow_id}")
+    present.refuse_allocations(connection, workflow_id)
     connection.execute(delete(t.workflow).where(t.workflow.c.id == workflow_id))
