@@ -12,7 +12,7 @@ from sqlalchemy import text
 from slurmtorc.errors import Conflict
 from slurmtorc.model import Job, JobStatus, SpawnJob
 from slurmtorc.ports import Page
-from slurmtorc.store import dialect, workflows
+from slurmtorc.store import dialect, pruning, workflows
 from slurmtorc.store.keeper import Keeper
 from slurmtorc.store.sql import SqlStore
 
@@ -64,6 +64,19 @@ def test_the_number_of_jobs_is_kept_wherever_jobs_come_and_go(store: SqlStore) -
     store.delete_jobs(workflow_id, [job for job in others if job not in held][:2])
     assert counted(store, workflow_id) == (3, 3)
     assert counted(store, other) == (1, 1)
+
+
+def test_the_number_of_jobs_is_kept_while_a_workflow_is_pruned(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "STEP", 2)
+    steps = {table: pruning._step(table) for table in pruning._IN_STEPS}
+    monkeypatch.setattr(pruning, "_STEPS", steps)
+    workflow_id = store.create(a_draft("a", "b", "c", "d", "e"))
+    seen = [counted(store, workflow_id)]
+    while store._change(lambda c: pruning.step(c, workflow_id)):
+        seen.append(counted(store, workflow_id))
+    assert sorted(set(seen)) == [(0, 0), (1, 1), (3, 3), (5, 5)]
 
 
 def test_a_number_of_jobs_that_is_wrong_is_told_and_repaired(

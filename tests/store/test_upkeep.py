@@ -418,7 +418,8 @@ def test_a_pruned_workflow_is_gone_and_others_are_not(
     cared: tuple[SqlStore, Keeper], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, keeper = cared
-    monkeypatch.setattr(pruning, "_STEPS", tuple(map(pruning._step, pruning._IN_STEPS)))
+    steps = {table: pruning._step(table) for table in pruning._IN_STEPS}
+    monkeypatch.setattr(pruning, "_STEPS", steps)
     gone, stays = finished(store), idle(store)
     keeper.prune(gone)
     assert [one.id for one in store.rows(Workflow).items] == [stays]
