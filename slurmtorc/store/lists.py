@@ -11,13 +11,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import bindparam
+from sqlalchemy import bindparam, select
 
 from slurmtorc.model import Job
 from slurmtorc.ports import Rows
 from slurmtorc.store import records
 from slurmtorc.store import schema as t
-from slurmtorc.store.extent import extent
+from slurmtorc.store.extent import JOB_COUNT, extent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,9 +35,12 @@ _KIND = records.KINDS[Job]
 def rows(connection: Connection, kind: type[R], page: Page, where: Mapping[str, Any]) -> Rows[R]:
     """One page of a list, and the length of all of it."""
     workflow_id = where.get("workflow_id")
-    if kind is Job and len(where) == 1 and isinstance(workflow_id, int) and page.sort_by == "id":
+    if kind is not Job or len(where) != 1 or not isinstance(workflow_id, int):
+        return records.rows(connection, kind, page, where)
+    if page.sort_by == "id":
         return cast("Rows[R]", _jobs(connection, workflow_id, page))
-    return records.rows(connection, kind, page, where)
+    jobs = connection.execute(select(JOB_COUNT), {"workflow": workflow_id}).scalar()
+    return records.rows(connection, kind, page, where, total=jobs or 0)
 
 
 def _jobs(connection: Connection, workflow_id: int, page: Page) -> Rows[Job]:

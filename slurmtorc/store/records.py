@@ -183,8 +183,15 @@ def _words(record: type) -> str:
     return "".join(f" {c.lower()}" if c.isupper() else c for c in record.__name__).strip()
 
 
-def rows(connection: Connection, record: type[R], page: Page, where: Mapping[str, Any]) -> Rows[R]:
-    """One page of a list, and the length of all of it."""
+def rows(
+    connection: Connection,
+    record: type[R],
+    page: Page,
+    where: Mapping[str, Any],
+    *,
+    total: int | None = None,
+) -> Rows[R]:
+    """One page of a list, and the length of all of it, which is counted unless it is known."""
     kind = KINDS[record]
     shapes = tuple((name, _shape(value)) for name, value in where.items())
     values = {name: _plain(value) for name, value in where.items() if value is not None}
@@ -192,6 +199,8 @@ def rows(connection: Connection, record: type[R], page: Page, where: Mapping[str
     query = _listing(kind, shapes, page.sort_by, page.reverse_sort)
     found = connection.execute(query, values | window).mappings()
     items: list[R] = [kind.record_of(row) for row in found]
+    if total is not None:
+        return Rows(items, total, page.offset)
     total = page.offset + len(items)
     if len(items) == page.limit or (page.offset and not items):
         counted = kind.counted(name for name, _ in shapes)

@@ -55,6 +55,8 @@ def test_the_number_of_jobs_is_kept_wherever_jobs_come_and_go(store: SqlStore) -
     other = store.create(a_draft("other"))
     workflow_id, node = begin(store, a_draft("a", "b", "c"))
     assert counted(store, workflow_id) == (3, 3)
+    by_name = store.rows(Job, Page(limit=2, sort_by="name"), workflow_id=workflow_id)
+    assert ([job.name for job in by_name.items], by_name.total_count) == (["a", "b"], 3)
     (claim,) = store.claim(node, PLENTY, 1)
     store.start(node, [claim.job_id])
     store.spawn(claim.job_id, None, [SpawnJob(name=n, command="true") for n in ("x", "y")])
