@@ -25,7 +25,8 @@ PYTHON = (sys.executable, "-P")
 TORC = (*PYTHON, "-m", "slurmtorc")
 PROGRAMS = Path(__file__).parent / "programs"
 ROOT = Path(__file__).parent.parent
-OURS = ("TORC_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SINFO_", "XDG_")
+OURS = ("TORC_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SINFO_", "XDG_", "PYTHONDONTWRITE")
+"""Also what keeps a checkout's modules from being compiled once, as an installed program's are."""
 LONGEST_S = 900.0
 """Nothing here takes longer; what does is stopped."""
 QUIET = subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""Writes the parts of docs/ that are made: commands, the spec's schema, the tables of speed.
+"""Writes what is made: in docs/ commands, the spec's schema, the tables of speed; SQL for a glance.
 
 python docs/make.py            rewrite them
 python docs/make.py --check    say what is out of date, and which links lead nowhere
@@ -16,6 +16,7 @@ import click
 
 from slurmtorc import spec
 from slurmtorc.cli import COMMANDS, torc
+from slurmtorc.store import glance, overview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,7 @@ def pages() -> dict[Path, str]:
     schema = json.dumps(spec.schema(), indent=2, ensure_ascii=False)
     return {
         DOCS / "cli.md": commands(),
+        glance.WRITTEN: overview.written(),
         DOCS / "spec.schema.json": schema + "\n",
         DOCS / "performance.md": performance((DOCS / "performance.md").read_text("utf-8")),
     }

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+
+NEW_OBJECTS = 50_000
+"""After so many, garbage is looked for. Python's own 700 would be reached, and all modules looked
+through, hundreds of times before a command begins."""
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    gc.set_threshold(NEW_OBJECTS)
     _open_standard_streams()
     from slurmtorc.cli import main as run  # noqa: PLC0415  --version and -m import little
 
-    sys.exit(run())
+    status = run()
+    gc.freeze()  # nor is it looked for at the end, when the kernel takes everything back
+    sys.exit(status)
 
 
 def _open_standard_streams() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ComputeNode,
         Habits,
         Job,
+        Overview,
         SlurmScheduler,
         Workflow,
     )
@@ -42,6 +43,13 @@ def open_store(settings: Settings, *, create: bool) -> Store:
     from slurmtorc.store.sql import SqlStore  # noqa: PLC0415
 
     return SqlStore(settings.url, clock, create=create)
+
+
+def glance(settings: Settings, workflow_id: int) -> Overview | None:
+    """Where a workflow stands, if that can be seen without opening the store."""
+    from slurmtorc.store.glance import glance  # noqa: PLC0415
+
+    return glance(settings.url, workflow_id)
 
 
 def upkeep(settings: Settings) -> Upkeep:

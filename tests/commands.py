@@ -64,8 +64,9 @@ class Commands:
             if hard:
                 self.end(name, None, 9)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, bell: int | None = None) -> bool:  # noqa: ARG002  nobody rings
         self.clock.sleep(seconds)
+        return bool(self._ended)
 
     def running(self) -> Collection[int]:
         return [*self.alive, *(exit_.key for exit_ in self._ended)]

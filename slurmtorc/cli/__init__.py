@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "submit-slurm": ("submit:submit_slurm", "Plan Slurm allocations for a workflow, and submit."),
     "watch": ("watch:watch", "Follow workflows' jobs and allocations until the end."),
     "recover": ("recover:recover", "Heal what failed in a complete workflow, and run it again."),
-    "status": ("workflows:status", "How far a workflow is."),
+    "status": ("status:status", "How far a workflow is."),
     "create": ("workflows:create", "Store a workflow without running it."),
     "cancel": ("workflows:cancel", "Cancel a workflow and its Slurm allocations."),
     "workflows": ("workflows:workflows", "List, inspect, cancel and delete workflows."),

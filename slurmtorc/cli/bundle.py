@@ -37,7 +37,7 @@ def bundle(state: State, workflow_id: int, run_id: tuple[int, ...], remove: bool
     """
     from slurmtorc.bundles.packing import alone_in, pack
     from slurmtorc.bundles.places import logs_in, set_apart
-    from slurmtorc.worker.worker import LEASE_S
+    from slurmtorc.worker.lease import LEASE_S
 
     _refuse_unfinished(state.store, workflow_id, run_id)
     ended = _last_sign(state.store, workflow_id) + LEASE_S

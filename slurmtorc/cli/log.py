@@ -11,6 +11,25 @@ if TYPE_CHECKING:
 
 _LINE = "%(asctime)s %(levelname)s %(message)s"
 
+# Nothing of these is in a line, and a worker writes one for each of its jobs: the logging module
+# names these switches for that purpose.
+logging._srcfile = None  # noqa: SLF001  where in the code it was said
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+class _Lines(logging.Formatter):
+    """Words for a time are made once a second, however many lines there are."""
+
+    _second = -1
+    _words = ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  logging's name
+        """2026-11-21 18:03:59,123."""
+        if int(record.created) != self._second:
+            self._second = int(record.created)
+            self._words = super().formatTime(record, datefmt or "%Y-%m-%d %H:%M:%S")
+        return f"{self._words},{int(record.msecs):03d}"
+
 
 class _Patient(logging.FileHandler):
     """A log on a full disk loses lines; it must not fill the terminal instead."""
@@ -27,7 +46,7 @@ def log_to(path: Path | None) -> None:
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _Patient(path, delay=True)
-        handler.setFormatter(logging.Formatter(_LINE))
+        handler.setFormatter(_Lines(_LINE))
     logger = logging.getLogger("slurmtorc")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -156,12 +156,12 @@ def _prepared(state: State, name: str, node: Node, *, ignore_missing: bool) -> W
 
 def _tell_of_bad_start(store: Store, workflow_id: int) -> None:
     """Jobs begin although the start of the workflow may have left half of what they need."""
-    from slurmtorc.cli.summary import bad_actions, told_of_action
+    from slurmtorc.cli.summary import told_of_action
     from slurmtorc.model import TriggerType
 
-    for action, run in bad_actions(store, workflow_id):
-        if action.trigger_type is TriggerType.ON_WORKFLOW_START:
-            note(f"torc: warning: jobs go on although: {told_of_action(action, run)}")
+    for mishap in store.overview(workflow_id).mishaps:
+        if mishap.trigger_type is TriggerType.ON_WORKFLOW_START:
+            note(f"torc: warning: jobs go on although: {told_of_action(mishap)}")
 
 
 def _waits_for_a_new_run(store: Store, workflow_id: int) -> bool:
@@ -176,7 +176,8 @@ def created(
     state: State, draft: Draft, name: str, node: Node, *, ignore_missing: bool = False
 ) -> int:
     """A workflow that can run here, stored; its id. Errors speak of `name`."""
-    from slurmtorc.schedule.begin import make_folder, refuse_misfits, refuse_missing_inputs
+    from slurmtorc.schedule.begin import refuse_misfits, refuse_missing_inputs
+    from slurmtorc.schedule.folder import make_folder
     from slurmtorc.worker.employ import whole
 
     if state.settings.max_parallel_jobs is None:
@@ -279,7 +280,7 @@ def _drive(state: State, worker: Worker) -> int | None:
 
         def rest(seconds: float) -> None:
             follower.update(worker.outage.trouble)
-            worker.ports.launcher.wait(seconds)
+            worker.rest(seconds)
 
         work(worker, rest)
         follower.update(final=True)
@@ -332,8 +333,9 @@ def _end(state: State, worker: Worker, interrupted: int | None, *, fail_on_error
     from slurmtorc.cli.summary import emit_summary
 
     workflow_id = worker.around.workflow.id
-    emit_summary(state.store, workflow_id, as_json=state.as_json)
-    progress = state.store.progress(workflow_id)
+    seen = state.store.overview(workflow_id)
+    emit_summary(seen, as_json=state.as_json)
+    progress = seen.progress
     _tell_of_nodes(state, workflow_id)
     if interrupted is not None and not progress.is_complete:
         note(f"Stopped. Go on with: torc run {workflow_id}")

@@ -93,8 +93,9 @@ def _submit_new(
     state: State, port: Slurm, draft: Draft, name: str, *, ignore_missing: bool
 ) -> None:
     """Create, initialize, submit. If Slurm refuses everything, nothing of it is left."""
-    from slurmtorc.schedule.begin import begin, make_folder, refuse_missing_inputs
+    from slurmtorc.schedule.begin import begin, refuse_missing_inputs
     from slurmtorc.schedule.doubts import doubts
+    from slurmtorc.schedule.folder import make_folder
     from slurmtorc.wiring import submitter
 
     if not ignore_missing:

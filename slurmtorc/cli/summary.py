@@ -6,27 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.reading import every
 from slurmtorc.cli.render import console, emit_json, note
-from slurmtorc.model import (
-    Action,
-    ActionRun,
-    Allocation,
-    AllocationStatus,
-    ComputeNode,
-    Job,
-    JobStatus,
-    Result,
-    Workflow,
-)
-from slurmtorc.ports import NEWEST, Page
+from slurmtorc.model import AllocationStatus, JobStatus
 from slurmtorc.units import display_seconds
 
 if TYPE_CHECKING:
-    from slurmtorc.model import Progress
-    from slurmtorc.ports import Store
+    from slurmtorc.model import Failure, Mishap, Overview
 
-FAILURES_SHOWN = 10
 TAIL_LINES = 10
 
 STYLES = {
@@ -39,110 +25,75 @@ STYLES = {
 }
 
 
-def emit_summary(store: Store, workflow_id: int, *, as_json: bool) -> None:
+def emit_summary(seen: Overview, *, as_json: bool) -> None:
     """Jobs by status, and the failures with their last words."""
-    progress = store.progress(workflow_id)
     if as_json:
-        emit_json(summary(store, progress))
+        emit_json(summary(seen))
         return
-    _table(store, progress)
-    _failures(store, workflow_id)
-    for action, run in bad_actions(store, workflow_id):
-        note(told_of_action(action, run))
+    _table(seen)
+    _failures(seen)
+    for mishap in seen.mishaps:
+        note(told_of_action(mishap))
 
 
-def summary(store: Store, progress: Progress) -> dict[str, Any]:
+def summary(seen: Overview) -> dict[str, Any]:
     """The keys of torc's status, and the failures."""
-    workflow = store.get(Workflow, progress.workflow_id)
+    progress = seen.progress
     return {
-        "workflow_id": workflow.id,
-        "workflow_name": workflow.name,
-        "workflow_user": workflow.user,
-        "run_id": workflow.run_id,
+        "workflow_id": progress.workflow_id,
+        "workflow_name": seen.name,
+        "workflow_user": seen.user,
+        "run_id": progress.run_id,
         "total_jobs": progress.total,
         "jobs_by_status": {s.word: progress.counts.get(s, 0) for s in JobStatus},
-        "active_compute_nodes": _count(store, ComputeNode, workflow.id, is_active=True),
-        "active_scheduled_nodes": _allocations(store, workflow.id, AllocationStatus.ACTIVE),
-        "pending_scheduled_nodes": _allocations(store, workflow.id, AllocationStatus.PENDING),
+        "active_compute_nodes": seen.active_workers,
+        "active_scheduled_nodes": seen.allocations.get(AllocationStatus.ACTIVE, 0),
+        "pending_scheduled_nodes": seen.allocations.get(AllocationStatus.PENDING, 0),
         "is_complete": progress.is_complete,
         "is_canceled": progress.is_canceled,
-        "failures": [_failure(result) for result in failures(store, workflow.id)],
+        "failures": [_failure(failure) for failure in seen.failures],
         "failed_actions": [
             {
-                "id": action.id,
-                "trigger_type": action.trigger_type.value,
-                "status": "lost" if run.return_code is None else "failed",
-                "reason": run.reason,
+                "id": mishap.action_id,
+                "trigger_type": mishap.trigger_type.value,
+                "status": "lost" if mishap.return_code is None else "failed",
+                "reason": mishap.reason,
             }
-            for action, run in bad_actions(store, workflow.id)
+            for mishap in seen.mishaps
         ],
     }
 
 
-def _allocations(store: Store, workflow_id: int, status: AllocationStatus) -> int:
-    return _count(store, Allocation, workflow_id, status=status)
-
-
-def _count(store: Store, kind: type[Any], workflow_id: int, **where: Any) -> int:
-    return store.rows(kind, Page(limit=1), workflow_id=workflow_id, **where).total_count
-
-
-def failures(store: Store, workflow_id: int) -> list[Result]:
-    """The results that made jobs fail, the first ones first."""
-    unsuccessful = [JobStatus.FAILED, JobStatus.TERMINATED, JobStatus.PENDING_FAILED]
-    jobs = store.rows(Job, Page(limit=FAILURES_SHOWN), workflow_id=workflow_id, status=unsuccessful)
-    found = []
-    for job in jobs.items:
-        found += store.rows(Result, NEWEST, job_id=job.id, superseded=False).items
-    return found
-
-
-def bad_actions(store: Store, workflow_id: int) -> list[tuple[Action, ActionRun]]:
-    """Actions that failed or were lost in the present run, and how; not those that were mended."""
-    run_id = store.get(Workflow, workflow_id).run_id
-    runs = list(every(store, ActionRun, workflow_id=workflow_id, run_id=run_id))
-    if not runs:
-        return []
-    found = every(store, Action, workflow_id=workflow_id, is_recovery=False)
-    actions = {action.id: action for action in found}
-    bad: dict[int, ActionRun] = {}
-    for run in sorted(runs, key=lambda each: each.id):
-        if run.end_time is not None and run.return_code != 0:
-            bad[run.action_id] = run
-        elif run.action_id in actions and not actions[run.action_id].persistent:
-            bad.pop(run.action_id, None)
-    return [(actions[number], run) for number, run in bad.items() if number in actions]
-
-
-def told_of_action(action: Action, run: ActionRun) -> str:
+def told_of_action(mishap: Mishap) -> str:
     """What became of an action, and what can be done about it."""
-    did = "was lost" if run.return_code is None else "failed"
-    why = (run.reason or "nobody knows why").removeprefix("lost: ")
-    logs = f"; see torc actions logs {action.id}" if run.log_path else ""
-    again = "" if action.persistent else f"; again: torc actions retry {action.id}"
-    return f"Action {action.id} ({action.trigger_type.value}) {did}: {why}{logs}{again}"
+    number = mishap.action_id
+    did = "was lost" if mishap.return_code is None else "failed"
+    why = (mishap.reason or "nobody knows why").removeprefix("lost: ")
+    logs = f"; see torc actions logs {number}" if mishap.log_path else ""
+    again = "" if mishap.persistent else f"; again: torc actions retry {number}"
+    return f"Action {number} ({mishap.trigger_type.value}) {did}: {why}{logs}{again}"
 
 
-def _failure(result: Result) -> dict[str, Any]:
+def _failure(failure: Failure) -> dict[str, Any]:
     return {
-        "job_id": result.job_id,
-        "job_name": result.job_name,
-        "attempt_id": result.attempt_id,
-        "return_code": result.return_code,
-        "status": result.status.word,
-        "ending": result.ending.value,
-        "stderr_path": result.stderr_path,
-        "stderr_tail": result.stderr_tail,
+        "job_id": failure.job_id,
+        "job_name": failure.job_name,
+        "attempt_id": failure.attempt_id,
+        "return_code": failure.return_code,
+        "status": failure.status.word,
+        "ending": failure.ending.value,
+        "stderr_path": failure.stderr_path,
+        "stderr_tail": failure.stderr_tail,
     }
 
 
-def _table(store: Store, progress: Progress) -> None:
+def _table(seen: Overview) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    workflow = store.get(Workflow, progress.workflow_id)
+    progress = seen.progress
     state = ", canceled" if progress.is_canceled else ""
-    click.echo(f"\nWorkflow {workflow.id} ({workflow.name}), run {workflow.run_id}{state}")
+    click.echo(f"\nWorkflow {progress.workflow_id} ({seen.name}), run {progress.run_id}{state}")
     table = Table()
     table.add_column("Status")
     table.add_column("Jobs", justify="right")
@@ -152,20 +103,20 @@ def _table(store: Store, progress: Progress) -> None:
     table.add_section()
     table.add_row("total", str(progress.total))
     console().print(table)
-    if line := _there(store, workflow.id):
+    if line := _there(seen):
         click.echo(line)
 
 
-def _there(store: Store, workflow_id: int) -> str:
+def _there(seen: Overview) -> str:
     """'Allocations: 2 active, 1 pending. Workers: 3.', or nothing for a workflow without any."""
     counted = {
-        status.value: _allocations(store, workflow_id, status)
+        status.value: seen.allocations.get(status, 0)
         for status in AllocationStatus
         if status is not AllocationStatus.COMPLETE
     }
     allocations = ", ".join(f"{count} {word}" for word, count in counted.items() if count)
-    workers = _count(store, ComputeNode, workflow_id, is_active=True)
-    parts = {"Allocations": allocations, "Workers": str(workers) if workers else ""}
+    workers = str(seen.active_workers) if seen.active_workers else ""
+    parts = {"Allocations": allocations, "Workers": workers}
     return " ".join(f"{name}: {value}." for name, value in parts.items() if value)
 
 
@@ -174,18 +125,18 @@ def _visible(line: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
-def _failures(store: Store, workflow_id: int) -> None:
+def _failures(seen: Overview) -> None:
     """Each failure with where its output is, and the end of it."""
-    found = failures(store, workflow_id)
-    for result in found:
-        took = display_seconds(result.exec_time_s)
-        what = f"return code {result.return_code} ({result.ending.value})"
-        click.echo(f"\n{result.job_name}: {result.status.word}, {what}, after {took}")
-        if result.stderr_path:
-            click.echo(f"  log: {result.stderr_path}")
-        for line in (result.stderr_tail or "").splitlines()[-TAIL_LINES:]:
+    for failure in seen.failures:
+        took = display_seconds(failure.exec_time_s)
+        what = f"return code {failure.return_code} ({failure.ending.value})"
+        click.echo(f"\n{failure.job_name}: {failure.status.word}, {what}, after {took}")
+        if failure.stderr_path:
+            click.echo(f"  log: {failure.stderr_path}")
+        for line in (failure.stderr_tail or "").splitlines()[-TAIL_LINES:]:
             click.echo(f"  | {_visible(line)}")
-    progress = store.progress(workflow_id)
+    progress = seen.progress
     others = sum(progress.counts.get(s, 0) for s in (JobStatus.FAILED, JobStatus.TERMINATED))
-    if others > len(found):
-        note(f"\n… and {others - len(found)} more: torc results list {workflow_id} --failed")
+    if others > len(seen.failures):
+        more = others - len(seen.failures)
+        note(f"\n… and {more} more: torc results list {progress.workflow_id} --failed")

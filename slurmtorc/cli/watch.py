@@ -184,7 +184,7 @@ def _manner(state: State, given: dict[str, Any]) -> Manner:
 
 def _log(state: State, workflows: Sequence[Workflow]) -> None:
     """Append to the watch's log, beside the workflow's output; one of several is `all`."""
-    from slurmtorc.schedule.begin import make_folder
+    from slurmtorc.schedule.folder import make_folder
     from slurmtorc.schedule.submit import directory_of
 
     host = socket.gethostname().partition(".")[0]
@@ -217,7 +217,7 @@ def _followed(
     ended = following.ended
     if not (conduct.once or conduct.dry_run or state.as_json):
         for number, stop in ended.items():
-            emit_summary(state.store, number, as_json=False)
+            emit_summary(state.store.overview(number), as_json=False)
             note(f"Workflow {number}: {stop.reason}.")
     return max((stop.exit_code for stop in ended.values()), default=0)
 

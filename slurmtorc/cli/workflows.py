@@ -14,6 +14,7 @@ from slurmtorc.cli.prune import prune
 from slurmtorc.cli.reinit import initialize, reinit, restart
 from slurmtorc.cli.render import Listing, emit_json, emit_record, emit_rows, note, plain
 from slurmtorc.cli.resets import reset_status
+from slurmtorc.cli.status import status
 from slurmtorc.cli.sync import sync_status
 from slurmtorc.errors import UsageError
 from slurmtorc.rules.wording import counted
@@ -46,21 +47,6 @@ def create(state: State, file: str) -> None:
         emit_json({"workflow_id": workflow_id, "status": "success", "message": message})
     else:
         click.echo(f"Created workflow {workflow_id}")
-
-
-@click.command("status", cls=TorcCommand)
-@click.argument("workflow_id", type=ID)
-@pass_state
-def status(state: State, workflow_id: int) -> None:
-    """How far a workflow is.
-
-    Its jobs by status, its allocations, and what failed.
-
-    Example: torc status 7
-    """
-    from slurmtorc.cli.summary import emit_summary
-
-    emit_summary(state.store, workflow_id, as_json=state.as_json)
 
 
 @click.command("cancel", cls=TorcCommand)

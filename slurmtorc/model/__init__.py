@@ -23,6 +23,7 @@ from slurmtorc.model.drafts import (
     DraftJob,
 )
 from slurmtorc.model.links import Links
+from slurmtorc.model.overview import Failure, Mishap, Overview
 from slurmtorc.model.records import (
     DEFAULT_REQUIREMENT,
     Action,
@@ -92,6 +93,7 @@ __all__ = [
     "Ending",
     "Event",
     "ExecutionConfig",
+    "Failure",
     "FailureHandler",
     "File",
     "Habits",
@@ -99,7 +101,9 @@ __all__ = [
     "JobChange",
     "JobStatus",
     "Links",
+    "Mishap",
     "Outlook",
+    "Overview",
     "Partition",
     "Progress",
     "QueueEntry",

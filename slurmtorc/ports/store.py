@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         File,
         Links,
         Outlook,
+        Overview,
         Progress,
         Report,
         ResourceRequirements,
@@ -111,6 +112,9 @@ class Store(Revisions, Protocol):
 
     def outlook(self, workflow_id: int) -> Outlook:
         """What may still happen; cheap however many jobs there are."""
+
+    def overview(self, workflow_id: int) -> Overview:
+        """Where a workflow stands: what a status tells."""
 
     # jobs
 
@@ -333,4 +337,10 @@ class Store(Revisions, Protocol):
 
         At once for what a waiting worker waits for, within a second for everything else. Cheap:
         asked a hundred times a second.
+        """
+
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when `stamp` is worth asking again.
+
+        None where nobody rings, or if `stamp` has never been asked: whoever waits has to look.
         """

@@ -64,6 +64,8 @@ TELLING = frozenset(_BY_SLURM) - {SlurmState.OUT_OF_MEMORY}
 """Ends of an allocation that are the ends of all its jobs. Others leave open which job was meant:
 an allocation is out of memory, or has failed, through one of its processes."""
 
+SUCCESS = Verdict(0, JobStatus.COMPLETED, Ending.EXIT)
+MISSING_OUTPUT = Verdict(MISSING_OUTPUT_CODE, JobStatus.FAILED, Ending.MISSING_OUTPUT)
 ORPHANED = Verdict(ORPHANED_CODE, JobStatus.FAILED, Ending.ORPHANED)
 LAUNCH_FAILED = Verdict(LAUNCH_FAILED_CODE, JobStatus.FAILED, Ending.LAUNCH_FAILED)
 
@@ -86,8 +88,11 @@ def judge(
 
 
 def _renamed(verdict: Verdict, config: ExecutionConfig) -> Verdict:
-    codes = {Ending.TIMEOUT: config.timeout_exit_code, Ending.OOM: config.oom_exit_code}
-    return replace(verdict, return_code=codes.get(verdict.ending, verdict.return_code))
+    if verdict.ending is Ending.TIMEOUT:
+        return replace(verdict, return_code=config.timeout_exit_code)
+    if verdict.ending is Ending.OOM:
+        return replace(verdict, return_code=config.oom_exit_code)
+    return verdict
 
 
 def _judged(
@@ -99,7 +104,7 @@ def _judged(
     missing_output: bool,
 ) -> Verdict:
     if code == 0:
-        return _success(missing_output=missing_output)
+        return MISSING_OUTPUT if missing_output else SUCCESS
     if slurm in _BY_SLURM:
         return _BY_SLURM[slurm]
     if stopped is not None:
@@ -109,9 +114,3 @@ def _judged(
     if signal is not None:
         return Verdict(SIGNAL_BASE + signal, JobStatus.FAILED, Ending.EXIT)
     return ORPHANED
-
-
-def _success(*, missing_output: bool) -> Verdict:
-    if missing_output:
-        return Verdict(MISSING_OUTPUT_CODE, JobStatus.FAILED, Ending.MISSING_OUTPUT)
-    return Verdict(0, JobStatus.COMPLETED, Ending.EXIT)

@@ -9,6 +9,7 @@ in the README is compared with this table by a test.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 
 from slurmtorc.errors import IllegalTransition
 from slurmtorc.model import JobStatus as S
@@ -89,6 +90,7 @@ def after(status: S, event: JobEvent) -> S:
         raise IllegalTransition(message) from None
 
 
+@cache
 def sources(event: JobEvent) -> tuple[S, ...]:
     """The statuses from which an event is possible."""
     return tuple(sorted(status for status, happened in TRANSITIONS if happened is event))

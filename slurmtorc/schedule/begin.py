@@ -101,14 +101,3 @@ def _next(store: Store, workflow: Workflow, *, ignore_missing: bool) -> Workflow
         if now.run_id == workflow.run_id:
             raise
         return now
-
-
-def make_folder(path: str) -> None:
-    """Make the folder for output, if it is not there. Raises Conflict."""
-    if not path.isprintable():
-        raise Conflict(f"the output folder {path!r} has a line break or a control character")
-    try:
-        os.makedirs(path, exist_ok=True)  # noqa: PTH103  as everywhere here: os.path
-    except OSError as error:
-        message = f"the output folder {path} cannot be made: {error.strerror}"
-        raise Conflict(f"{message}; name another with --output-dir") from error

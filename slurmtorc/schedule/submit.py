@@ -36,7 +36,7 @@ from slurmtorc.model import (
     Workflow,
 )
 from slurmtorc.rules.evidence import is_ours
-from slurmtorc.schedule.begin import make_folder
+from slurmtorc.schedule.folder import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

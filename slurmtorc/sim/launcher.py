@@ -117,10 +117,14 @@ class SimLauncher:
         elif behaviour.obeys:
             self._after(DYING_S, lambda: self._end(key, run, None, signal.SIGTERM))
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, bell: int | None = None) -> bool:  # noqa: ARG002  nobody rings
         """Rest, but no longer than until a process ends."""
-        if not self._ended and not self._commands:
-            self.clock.rest(seconds, lambda: bool(self._ended or self._commands))
+        if not self._has_ended():
+            self.clock.rest(seconds, self._has_ended)
+        return self._has_ended()
+
+    def _has_ended(self) -> bool:
+        return bool(self._ended or self._commands)
 
     def running(self) -> Collection[int]:
         """The keys of processes that have not come back from poll()."""

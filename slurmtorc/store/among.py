@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, TypeDecorator, bindparam
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, Text, TypeDecorator, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.sqltypes import NULLTYPE
 from sqlalchemy.sql.visitors import InternalTraversal
@@ -57,3 +57,34 @@ def _among_json(element: among, compiler: Any, **how: Any) -> str:
 def _among_array(element: among, compiler: Any, **how: Any) -> str:
     column, ids = compiler.process(element.column, **how), compiler.process(element.ids, **how)
     return f"{column} = ANY({ids})"
+
+
+class picked_once(ColumnElement[Any]):  # noqa: N801  as above
+    """`column` is one of the ids that a query gives, which is executed exactly once.
+
+    As an array for Postgres: else it may pick again for each row, and take too many; and of a
+    join it expects a tenth of the table, and reads the whole of it.
+    """
+
+    inherit_cache = True
+    type = NULLTYPE
+    _traverse_internals = [  # noqa: RUF012  SQLAlchemy's name and type
+        ("column", InternalTraversal.dp_clauseelement),
+        ("query", InternalTraversal.dp_clauseelement),
+    ]
+
+    def __init__(self, column: ColumnElement[int], query: Select[Any]) -> None:
+        self.column = column
+        self.query = query.correlate(None).scalar_subquery()
+
+
+@compiles(picked_once, "sqlite")
+def _picked_in(element: picked_once, compiler: Any, **how: Any) -> str:
+    column, query = compiler.process(element.column, **how), compiler.process(element.query, **how)
+    return f"{column} IN {query}"
+
+
+@compiles(picked_once, "postgresql")
+def _picked_array(element: picked_once, compiler: Any, **how: Any) -> str:
+    column, query = compiler.process(element.column, **how), compiler.process(element.query, **how)
+    return f"{column} = ANY(ARRAY{query})"

@@ -237,7 +237,9 @@ def delete_jobs(
     present.refuse_running(connection, job_ids)
     was_open = _is_open(connection, workflow_id)
     ids = sorted(set(job_ids))
-    connection.execute(delete(t.job).where(among(_J.id)), {"ids": ids})
+    gone = connection.execute(delete(t.job).where(among(_J.id)), {"ids": ids}).rowcount
+    fewer = update(t.workflow).where(t.workflow.c.id == workflow_id)
+    connection.execute(fewer.values(job_count=t.workflow.c.job_count - gone))
     events.write(connection, workflow_id, now, [("jobs_deleted", {"job_ids": ids})])
     _follow(connection, row, now, was_open=was_open)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, func, select, update
+from sqlalchemy import and_, bindparam, select, update
 
 from slurmtorc.errors import NotFound
 from slurmtorc.model import Capacity, Claim, JobStatus, ResourceRequirements
@@ -14,7 +14,7 @@ from slurmtorc.rules import packing
 from slurmtorc.rules.status import JobEvent, target
 from slurmtorc.store import records
 from slurmtorc.store import schema as t
-from slurmtorc.store.among import among
+from slurmtorc.store.among import among, picked_once
 from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -42,12 +42,11 @@ _READY = and_(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, JobSt
 
 def _ready_classes_query() -> Select[Any]:
     """One step per class with ready jobs, each an index look-up, however many jobs are ready."""
-    first = select(func.min(_J.class_id)).where(_READY).scalar_subquery()
-    ready = select(first.label("class_id")).cte("ready", recursive=True)
-    following = select(func.min(_J.class_id)).where(_READY, _J.class_id > ready.c.class_id)
-    ready = ready.union_all(
-        select(following.scalar_subquery()).where(ready.c.class_id.is_not(None))
-    )
+    # not min(): Postgres would read them all where it believes that there are few
+    lowest = select(_J.class_id).where(_READY).order_by(_J.class_id, _J.id).limit(1)
+    ready = select(lowest.scalar_subquery().label("class_id")).cte("ready", recursive=True)
+    following = lowest.where(_J.class_id > ready.c.class_id).scalar_subquery()
+    ready = ready.union_all(select(following).where(ready.c.class_id.is_not(None)))
     needs = (column.label(name) for name, column in _NEEDS.columns.items())
     wanted = t.job_class.c.scheduler_id.label("wanted_scheduler")
     return (
@@ -69,13 +68,10 @@ def _take_statement(classes: ColumnElement[Any]) -> Prepared:
         .order_by(_J.id)
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
-        .cte("picked")
-        # else Postgres may pick again for each row, and take too many
-        .prefix_with("MATERIALIZED")
     )
     return Prepared(
         update(t.job)
-        .where(_J.id == picked.c.id, t.has_status(t.job, JobStatus.READY))
+        .where(picked_once(_J.id, picked))  # nothing else: they are locked, so they are ready
         .values(status=int(target(JobEvent.CLAIM)), compute_node_id=bindparam("node"))
         .returning(
             _J.id,

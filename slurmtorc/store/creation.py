@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, insert, update
@@ -16,6 +17,7 @@ from slurmtorc.model import DEFAULT_REQUIREMENT, ActionType, ResourceRequirement
 from slurmtorc.rules.implied import implied
 from slurmtorc.store import events, ids
 from slurmtorc.store import schema as t
+from slurmtorc.store.dialect import many_changed
 from slurmtorc.store.workflows import columns_of
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ def create(connection: Connection, dialect: Dialect, draft: Draft, now: float) -
     writer = _Writer(connection, dialect, draft, workflow_id)
     writer.write()
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
-    connection.execute(change.values(linked_jobs=max(writer.jobs, default=0)))
+    known = {"linked_jobs": max(writer.jobs, default=0), "job_count": len(writer.jobs)}
+    connection.execute(change.values(**known))
     data = {"name": draft.workflow.name, "jobs": len(draft.jobs)}
     events.write(connection, workflow_id, now, [("workflow_created", data)])
     return workflow_id
@@ -81,6 +84,7 @@ class _Writer:
         self.dialect = dialect
         self.draft = draft
         self.workflow_id = workflow_id
+        self.written: Counter[Table] = Counter()
         self.requirements = self._records(
             t.resource_requirements,
             [ResourceRequirements(name=DEFAULT_REQUIREMENT), *draft.requirements],
@@ -101,6 +105,7 @@ class _Writer:
         for table, rows in self._links():
             self._load(table, [column.name for column in table.columns], rows)
         self._actions()
+        many_changed(self.connection, self.written, dead=False)
 
     def _records(self, table: Table, records: Sequence[Any]) -> range:
         """Rows of records that need no translation; their ids."""
@@ -116,7 +121,7 @@ class _Writer:
         return taken
 
     def _load(self, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        self.dialect.load(self.connection, table, columns, rows)
+        self.written[table] += self.dialect.load(self.connection, table, columns, rows)
 
     # jobs
 

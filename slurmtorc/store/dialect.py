@@ -6,6 +6,7 @@ by URL. No other module of the store asks which database it is.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import text
@@ -13,11 +14,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from slurmtorc.errors import StoreRefused
-from slurmtorc.store.postgres import CHANNEL, Postgres
+from slurmtorc.store.postgres import DEAD_ROWS, RINGS, Postgres
 from slurmtorc.store.sqlite import Sqlite, absolute, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection, Engine, Table
@@ -46,20 +47,26 @@ class Dialect(Protocol):
         A durable transaction survives a power failure, not only the end of this process.
         """
 
+    def transaction(self, connection: Connection) -> AbstractContextManager[None]:
+        """All that is executed inside is committed at its end, or rolled back by an error."""
+
     def load(
         self,
         connection: Connection,
         table: Table,
         columns: Sequence[str],
         rows: Iterable[Sequence[Any]],
-    ) -> None:
-        """Insert many rows of some columns; the others get their defaults."""
+    ) -> int:
+        """Insert many rows of some columns; the others get their defaults. How many they were."""
 
     def stamp(self) -> object:
         """A value that differs from the last one when another process may have committed.
 
         Asked a hundred times a second by every worker that waits.
         """
+
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when another process has committed; if one does."""
 
     def translated(self, error: BaseException) -> StoreError:
         """The same error in our words."""
@@ -110,17 +117,65 @@ def _is_sqlite(url: URL) -> bool:
 def ring(connection: Connection) -> None:
     """Wake those who wait for news, once this is committed; SQLite's watch the file."""
     if connection.dialect.name == "postgresql":
-        connection.execute(_RING)
+        connection.info[RINGS] = True
 
 
-_RING = text(f"NOTIFY {CHANNEL}")
+def many_changed(connection: Connection, rows: Mapping[Table, int], *, dead: bool = True) -> None:
+    """So many rows of these tables are new, or other ones now: Postgres is told, if it matters.
+
+    Until it knows, it plans for a table that has none of them, and reads all of them for each of
+    a few. Its autovacuum would look within a minute; a workflow's first claim comes sooner. Rows
+    that were changed have left others behind, `dead`, which go once this is committed.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    many = {table.name: count for table, count in rows.items() if count >= _MANY}
+    if not many:
+        return
+    known = connection.execute(_KNOWN_ROWS, {"names": list(many)})
+    grown = [(row.name, many[row.name] / max(1.0, row.rows)) for row in known]
+    wrong = [name for name, share in grown if share > _SHARE]
+    if wrong:
+        connection.execute(text(f"ANALYZE {', '.join(wrong)}"))
+    if dead:
+        littered = [name for name, share in grown if many[name] >= _LITTER and share > _LITTERED]
+        connection.info[DEAD_ROWS] = [*connection.info.get(DEAD_ROWS, ()), *littered]
 
 
-def analyze(connection: Connection, *tables: Table) -> None:
-    """Tell Postgres how many rows there are now: after bulk loading it would plan for none."""
-    if connection.dialect.name == "postgresql":
-        names = ", ".join(table.name for table in tables)
-        connection.execute(text(f"ANALYZE {names}"))
+_MANY = 1_000
+_SHARE = 0.01
+"""Of a table: fewer rows than that are not worth the second that a look at a large one takes."""
+_LITTER = 200_000
+_LITTERED = 0.1
+"""And fewer than either are left to the server's own vacuum: nobody notices them much."""
+_KNOWN_ROWS = text(
+    "SELECT relname AS name, reltuples AS rows FROM pg_class WHERE oid IN "
+    "(SELECT to_regclass(name) FROM unnest(CAST(:names AS text[])) AS name) ORDER BY relname"
+)
+
+
+@contextmanager
+def all_at_once(connection: Connection) -> Iterator[None]:
+    """Statements about most jobs of a workflow: Postgres joins them by hashing, in memory.
+
+    Where it expects few rows it would look up each of many. And what it has to hash in parts it
+    changes in no order, which takes twice as long as row after row.
+    """
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(_AT_ONCE)
+    yield
+    connection.execute(_AS_EVER)
+
+
+_AT_ONCE = text(
+    "SELECT set_config('enable_nestloop', 'off', true), set_config('work_mem', '256MB', true)"
+)
+_AS_EVER = text(
+    "SELECT set_config(name, reset_val || coalesce(unit, ''), true) FROM pg_settings "
+    "WHERE name IN ('enable_nestloop', 'work_mem')"
+)
 
 
 def locks_rows(connection: Connection) -> bool:

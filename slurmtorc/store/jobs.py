@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, not_, select, update
+from sqlalchemy import bindparam, exists, not_, or_, select, update
 
 from slurmtorc.model import COMPLETE, OPEN, JobStatus, Report
 from slurmtorc.rules.endings import ORPHANED
@@ -15,7 +16,7 @@ from slurmtorc.store import actions, events, unblocking
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.dialect import locks_rows
-from slurmtorc.store.prepared import Prepared
+from slurmtorc.store.prepared import Inserted, Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,26 +105,31 @@ _R = t.result.c
 _RESULT = (
     select(_R.id)
     .where(
-        _R.job_id == bindparam("job"),
+        _R.job_id == _J.id,
         _R.run_id == bindparam("run"),
-        _R.attempt_id == bindparam("of_attempt"),
+        _R.attempt_id == _J.attempt_id,
         not_(_R.superseded),
     )
     .scalar_subquery()
 )
-"""The attempt's one result. The next attempt of the job has none yet: nothing has that `run`."""
+"""The attempt's one result."""
+_LEFT = {"compute_node_id": None, "start_time": None}
 _END = Prepared(
     update(t.job)
-    .where(_J.id == bindparam("job"))
+    .where(among(_J.id))
+    .values(status=bindparam("to"), result_id=_RESULT, ready_since=None, **_LEFT)
+)
+_AGAIN = Prepared(
+    update(t.job)
+    .where(among(_J.id))
     .values(
-        status=bindparam("to"),
-        attempt_id=bindparam("attempt"),
+        status=int(target(JobEvent.AGAIN)),
+        attempt_id=_J.attempt_id + 1,
         spared_attempts=_J.spared_attempts + bindparam("spared"),
-        origin=bindparam("whence"),
-        result_id=_RESULT,
-        ready_since=bindparam("since"),
-        compute_node_id=None,
-        start_time=None,
+        origin="retry",
+        result_id=None,
+        ready_since=bindparam("now"),
+        **_LEFT,
     )
 )
 _TOUCH = Prepared(
@@ -148,9 +154,9 @@ def complete(
     fresh = [*current, *(each for each in late if each.report.job_id not in told)]
     if not fresh:
         return []
-    _INSERT_RESULTS.many(connection, [_result(each, node_id) for each in fresh])
+    _INSERT_RESULTS(connection, [_result(each, node_id) for each in fresh])
     if current:
-        _END.many(connection, [_change(each, now) for each in current])
+        _end(connection, [each.report for each in current], now)
         _touch(connection, current)
         _tell(connection, current, now)
     return [each.report.job_id for each in current]
@@ -193,20 +199,6 @@ _BY_NODE = Prepared(
 )
 
 
-def _result(each: _Ended, node_id: int) -> dict[str, Any]:
-    report = each.report
-    values = {name: getattr(report, name) for name in _RESULT_FIELDS}
-    began = report.completion_time if report.start_time is None else report.start_time
-    return values | {
-        "workflow_id": each.row.workflow_id,
-        "compute_node_id": node_id,
-        "exec_time_s": max(0.0, report.completion_time - began),
-        "superseded": not each.counts,
-        "status": int(report.status),
-        "ending": report.ending.value,
-    }
-
-
 _RESULT_FIELDS = (
     "job_id",
     "run_id",
@@ -230,27 +222,35 @@ _DERIVED_FIELDS = (
     "status",
     "ending",
 )
-_INSERT_RESULTS = Prepared(
-    insert(t.result).values({n: bindparam(n) for n in (*_RESULT_FIELDS, *_DERIVED_FIELDS)})
-)
+_reported = attrgetter(*_RESULT_FIELDS)
+_INSERT_RESULTS = Inserted(t.result, _RESULT_FIELDS + _DERIVED_FIELDS)
 
 
-def _change(each: _Ended, now: float) -> dict[str, Any]:
+def _result(each: _Ended, node_id: int) -> tuple[Any, ...]:
     report = each.report
-    if report.again:
-        status, attempt, origin = target(JobEvent.AGAIN), report.attempt_id + 1, "retry"
-    else:
-        status, attempt, origin = report.status, report.attempt_id, each.row.origin
-    return {
-        "job": report.job_id,
-        "to": int(status),
-        "attempt": attempt,
-        "spared": int(report.again and report.spared),
-        "whence": origin,
-        "run": None if report.again else report.run_id,
-        "of_attempt": report.attempt_id,
-        "since": now if report.again else None,
-    }
+    began = report.completion_time if report.start_time is None else report.start_time
+    return (
+        *_reported(report),
+        each.row.workflow_id,
+        node_id,
+        max(0.0, report.completion_time - began),
+        not each.counts,
+        int(report.status),
+        report.ending.value,
+    )
+
+
+def _end(connection: Connection, reports: Sequence[Report], now: float) -> None:
+    """Let the jobs have their next status, all that ended alike at once."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for report in reports:
+        how = (True, report.spared) if report.again else (False, report.status, report.run_id)
+        alike.setdefault(how, []).append(report.job_id)
+    for (again, *how), ids in alike.items():
+        if again:
+            _AGAIN(connection, {"ids": ids, "spared": int(how[0]), "now": now})
+        else:
+            _END(connection, {"ids": ids, "to": int(how[0]), "run": how[1]})
 
 
 def _touch(connection: Connection, current: Sequence[_Ended]) -> None:
@@ -269,11 +269,14 @@ def _tell(connection: Connection, current: Sequence[_Ended], now: float) -> None
 
     for workflow_id, group in groupby(sorted(current, key=workflow_of), key=workflow_of):
         ended = list(group)
-        events.write(connection, workflow_id, now, map(_event, ended))
+        happened = [_event(each) for each in ended]
         reports = [each.report for each in ended]
         over = [r.job_id for r in reports if not r.again and r.status in COMPLETE]
-        unblocking.unblock(connection, workflow_id, over, now)
-        tell_if_complete(connection, workflow_id, now)
+        settled = unblocking.settle(connection, workflow_id, over, now)
+        happened += settled
+        if not any(kind == unblocking.READY for kind, _ in settled):
+            happened += _if_complete(connection, workflow_id)
+        events.write(connection, workflow_id, now, happened)
 
 
 def _event(each: _Ended) -> tuple[str, dict[str, Any]]:
@@ -297,14 +300,23 @@ _UNFINISHED = Prepared(
 
 
 # A running job may end at this moment, and a blocked one be canceled, out of our sight.
+_LIKELY_FIRST = (
+    JobStatus.READY, JobStatus.PENDING, JobStatus.PENDING_FAILED, JobStatus.UNINITIALIZED
+)  # fmt: skip
+assert {*_LIKELY_FIRST} == OPEN - {JobStatus.RUNNING, JobStatus.BLOCKED}
 _WAITING = Prepared(
-    select(_J.id)
-    .where(
-        _J.workflow_id == bindparam("workflow"),
-        t.has_status(t.job, *OPEN - {JobStatus.RUNNING, JobStatus.BLOCKED}),
+    select(
+        or_(
+            *(
+                exists().where(
+                    _J.workflow_id == bindparam("workflow"), t.has_status(t.job, status)
+                )
+                for status in _LIKELY_FIRST
+            )
+        ).label("any")
     )
-    .limit(1)
 )
+"""One look-up for each status: of several at once Postgres expects many, and reads all jobs."""
 _LAST_ONES_MEET = Prepared(
     select(t.workflow.c.id)
     .where(t.workflow.c.id == bindparam("workflow"))
@@ -314,14 +326,19 @@ _LAST_ONES_MEET = Prepared(
 
 def tell_if_complete(connection: Connection, workflow_id: int, now: float) -> None:
     """Whoever completes the last job says so; of two that do it at once, the second."""
+    events.write(connection, workflow_id, now, _if_complete(connection, workflow_id))
+
+
+def _if_complete(connection: Connection, workflow_id: int) -> list[tuple[str, dict[str, Any]]]:
     values = {"workflow": workflow_id}
-    if _WAITING(connection, values):
-        return
+    if _WAITING(connection, values)[0].any:
+        return []
     if locks_rows(connection):
         _LAST_ONES_MEET(connection, values)
-    if not _UNFINISHED(connection, values):
-        actions.completed(connection, workflow_id)
-        events.write(connection, workflow_id, now, [("workflow_completed", {})])
+    if _UNFINISHED(connection, values):
+        return []
+    actions.completed(connection, workflow_id)
+    return [("workflow_completed", {})]
 
 
 # ── jobs that nobody runs ────────────────────────────────────────────────────

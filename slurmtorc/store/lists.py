@@ -11,13 +11,13 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from sqlalchemy import bindparam, func, select, union_all
+from sqlalchemy import bindparam
 
-from slurmtorc.model import Job, JobStatus
+from slurmtorc.model import Job
 from slurmtorc.ports import Rows
 from slurmtorc.store import records
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import locks_rows
+from slurmtorc.store.extent import extent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +30,6 @@ R = TypeVar("R")
 
 _J = t.job.c
 _KIND = records.KINDS[Job]
-_MINE = _J.workflow_id == bindparam("workflow")
-_SPAN = select(func.min(_J.id), func.max(_J.id), func.count()).where(_MINE)
-"""First and last id, and the number of jobs, in one pass: Postgres is slower in many."""
 
 
 def rows(connection: Connection, kind: type[R], page: Page, where: Mapping[str, Any]) -> Rows[R]:
@@ -45,36 +42,17 @@ def rows(connection: Connection, kind: type[R], page: Page, where: Mapping[str, 
 
 def _jobs(connection: Connection, workflow_id: int, page: Page) -> Rows[Job]:
     """All jobs of a workflow in the order of their ids."""
-    span = _SPAN if locks_rows(connection) else _span()
-    low, high, total = connection.execute(span, {"workflow": workflow_id}).one()
-    if not total:
+    reach = extent(connection, workflow_id)
+    if reach is None:
         return Rows([], 0, page.offset)
+    low, high, total = reach
     values = {"workflow": workflow_id, "low": low, "high": high, "offset": page.offset}
     if total == high - low + 1:  # no others between them: the place of the offset is known
         values["offset"] = 0
         end = "high" if page.reverse_sort else "low"
         values[end] += -page.offset if page.reverse_sort else page.offset
     found = connection.execute(_page(page.reverse_sort), values | {"limit": page.limit})
-    return Rows([_KIND.record_of(row) for row in found.mappings()], int(total), page.offset)
-
-
-def _of(status: JobStatus, what: Any) -> Any:
-    return select(what).where(_MINE, t.has_status(t.job, status)).scalar_subquery()
-
-
-@cache  # not when the module is imported: few commands list jobs
-def _span() -> Select[Any]:
-    """The same for SQLite: for each status two look-ups and a count."""
-    of_each = (
-        select(
-            _of(status, func.min(_J.id)).label("low"),
-            _of(status, func.max(_J.id)).label("high"),
-            _of(status, func.count()).label("n"),
-        )
-        for status in JobStatus
-    )
-    found = union_all(*of_each).subquery().c
-    return select(func.min(found.low), func.max(found.high), func.sum(found.n))
+    return Rows([_KIND.record_of(row) for row in found.mappings()], total, page.offset)
 
 
 @cache

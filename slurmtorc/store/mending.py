@@ -123,6 +123,12 @@ WHERE workflow_id = :workflow AND status = {blocked} AND blockers = 0 {condition
 """
 
 
+_COUNT_JOBS = text(
+    "UPDATE workflow SET job_count = (SELECT count(*) FROM job WHERE workflow_id = :workflow) "
+    "WHERE id = :workflow"
+)
+
+
 def _counters(connection: Connection, workflow_id: int, now: float) -> None:
     """Count anew what is counted, and settle who waits for nothing."""
     words = {
@@ -131,6 +137,7 @@ def _counters(connection: Connection, workflow_id: int, now: float) -> None:
         "fresh": t.written({JobStatus.BLOCKED}),
     }
     values = {"workflow": workflow_id}
+    connection.execute(_COUNT_JOBS, values)
     for statement in (workflows.COUNT_BARRIERS, workflows.COUNT_BLOCKERS):
         connection.execute(text(statement.format(**words)), values)
     if _goes_on(connection, workflow_id):

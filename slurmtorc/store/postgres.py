@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+import select
 import time
-from contextlib import contextmanager
+from collections import deque
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from slurmtorc.errors import StoreBusy, StoreError, StoreFull, StoreRefused, StoreUnavailable
+from slurmtorc.store.endings import ending
 from slurmtorc.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -21,8 +25,13 @@ if TYPE_CHECKING:
 
 CHANNEL = "torc"
 """What writers ring and waiting workers listen to, of whichever workflow."""
+RINGS = "rings"
+"""Among what is known of a connection: whether its transaction has news."""
+_RING = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', '')"
 SNAPSHOT_S = 1.0
 """How often the server is asked by those that listen."""
+DEAD_ROWS = "dead rows"
+"""Under this a connection knows the tables that its transaction has left many in."""
 
 _PATIENCE = {
     "connect_timeout": 10,
@@ -40,6 +49,12 @@ POOL = 2
 when several of its threads ask at once; whoever wants another one waits."""
 
 
+KEPT = 1
+"""How many of them are kept at hand, beside the pool."""
+FRESH_S = 5.0
+"""For so long a connection at hand is trusted that has not been heard to end."""
+
+
 class Postgres:
     """A Postgres server. Rows are locked by the statements that need it."""
 
@@ -47,6 +62,7 @@ class Postgres:
         self.url = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self.shown_url = url.set(drivername="postgresql").render_as_string(hide_password=True)
         _share_conditions()
+        self._idle: deque[tuple[Connection, float]] = deque()
         self._listener: Any = None
         self._rings = 0
         self._snapshot: object = None
@@ -64,8 +80,40 @@ class Postgres:
             raise StoreRefused(f"{self.shown_url} needs the psycopg package: {remedy}") from None
         event.listen(self.engine, "connect", _without_compiling)
 
-    def connected(self) -> Connection:
-        """From the pool, which sees whether the server still knows it."""
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """The one used last, if the server still knows it; else from the pool, which asks."""
+        connection = self._kept()
+        connection.info.pop(DEAD_ROWS, None)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        dead = connection.info.pop(DEAD_ROWS, ())
+        self._idle.append((connection, time.monotonic()))
+        while len(self._idle) > KEPT:
+            self._idle.popleft()[0].close()
+        if dead:
+            self._vacuum(dead)
+
+    def _vacuum(self, tables: Sequence[str]) -> None:
+        """Let nobody step over rows that a verb left dead; what it did is committed by now.
+
+        The server's own vacuum would come within a minute or two. While that is at work, and
+        after any error, this is left to it.
+        """
+        engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with suppress(SQLAlchemyError), engine.connect() as connection:
+            connection.execute(text(f"VACUUM (SKIP_LOCKED) {', '.join(tables)}"))
+
+    def _kept(self) -> Connection:
+        """To ask the server each time would cost a verb as much as one of its statements."""
+        with suppress(IndexError):  # two threads may both have seen the last one
+            connection, since = self._idle.pop()
+            if time.monotonic() < since + FRESH_S and not _has_word(connection):
+                return connection
+            connection.close()
         return self.engine.connect()
 
     @contextmanager
@@ -73,20 +121,40 @@ class Postgres:
         """Every commit is durable here, and writers meet at rows, not at the door."""
         yield
 
+    @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        """The driver begins it. Whoever waits for news hears of it once it is there to be seen.
+
+        A NOTIFY of the transaction itself would make commits of the whole database wait for one
+        another, each for the disk. What is lost with a server in between, a look at its snapshot
+        finds.
+        """
+        connection.info[RINGS] = False
+        with ending(connection):
+            yield
+        if connection.info[RINGS]:
+            driver: Any = connection.connection.driver_connection
+            with suppress(Exception):  # what was to be told is committed, told or not
+                driver.execute(_RING)
+                driver.commit()
+
     def load(
         self,
         connection: Connection,
         table: Table,
         columns: Sequence[str],
         rows: Iterable[Sequence[Any]],
-    ) -> None:
+    ) -> int:
         """COPY: an order of magnitude faster than INSERT."""
         driver: Any = connection.connection
         names = ", ".join(f'"{name}"' for name in columns)
         statement = f"COPY {table.name} ({names}) FROM STDIN"
-        with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+        with driver.cursor() as cursor:
+            with cursor.copy(statement) as copy:
+                for row in rows:
+                    copy.write_row(row)
+            written: int = cursor.rowcount
+            return written
 
     def stamp(self) -> object:
         """How often writers have rung, and now and then which transactions are over.
@@ -115,6 +183,13 @@ class Postgres:
         self._rings += len(list(self._driver.notifies(timeout=0)))
         return self._rings, self._snapshot
 
+    def bell(self) -> int | None:
+        """The connection that listens."""
+        if self._listener is None or self._driver.closed:
+            return None
+        fd: int = self._driver.fileno()
+        return fd
+
     @property
     def _driver(self) -> Any:
         return self._listener.dbapi_connection
@@ -136,7 +211,19 @@ class Postgres:
     def close(self) -> None:
         """Give back connections."""
         self._hang_up()
+        while self._idle:
+            self._idle.pop()[0].close()
         self.engine.dispose()
+
+
+def _has_word(connection: Connection) -> bool:
+    """Whether the server has said something unasked, such as that it ends."""
+    driver: Any = connection.connection.driver_connection
+    if driver.closed:
+        return True
+    ears = select.poll()
+    ears.register(driver.fileno(), select.POLLIN)
+    return bool(ears.poll(0))
 
 
 def _without_compiling(connection: Any, _record: object) -> None:

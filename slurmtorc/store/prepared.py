@@ -8,16 +8,17 @@ to the driver's cursor as text. They take part in the connection's transaction l
 
 from __future__ import annotations
 
+import json
 from collections import namedtuple
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, Boolean, TypeDecorator
+from sqlalchemy import JSON, Boolean, TypeDecorator, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
     from sqlalchemy.engine import Dialect
     from sqlalchemy.sql.expression import UpdateBase
     from sqlalchemy.sql.selectable import Select
@@ -29,8 +30,14 @@ _CONVERTED = (JSON, Boolean, TypeDecorator)
 class Prepared:
     """One statement. Its rows come back as named tuples."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]] | UpdateBase) -> None:
+    def __init__(
+        self,
+        statement: Select[*tuple[Any, ...]] | UpdateBase | None = None,
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        """`texts`: one for each kind of database, where they have no words in common."""
         self._statement = statement
+        self._texts = texts or {}
         self._forms: dict[str, _Form] = {}
 
     def __call__(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
@@ -53,14 +60,49 @@ class Prepared:
         name = connection.dialect.name
         form = self._forms.get(name)
         if form is None:
-            form = self._forms[name] = _Form(self._statement, connection.dialect)
+            statement = text(self._texts[name]) if self._statement is None else self._statement
+            form = self._forms[name] = _Form(statement, connection.dialect)
         return form
+
+
+class Inserted:
+    """Rows of one table, as tuples of some of its columns; the others get their defaults.
+
+    One statement on Postgres, where each would be a message there and back; SQLite has no way
+    that is faster than row by row.
+    """
+
+    def __init__(self, table: Table, names: Sequence[str]) -> None:
+        self._table, self._names = table, names
+        self._texts: dict[str, str] = {}
+
+    def __call__(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert them in this order."""
+        name = connection.dialect.name
+        if name not in self._texts:
+            self._texts[name] = self._text(connection.dialect)
+        cursor: Any = connection.connection.cursor()
+        if name == "postgresql":
+            named = [dict(zip(self._names, row, strict=True)) for row in rows]
+            cursor.execute(self._texts[name], (json.dumps(named),))
+        else:
+            cursor.executemany(self._texts[name], rows)
+        cursor.close()
+
+    def _text(self, dialect: Dialect) -> str:
+        names = ", ".join(self._names)
+        head = f"INSERT INTO {self._table.name} ({names})"
+        if dialect.name != "postgresql":
+            return f"{head} VALUES ({', '.join('?' * len(self._names))})"
+        types = (self._table.c[name].type.compile(dialect) for name in self._names)
+        fields = ", ".join(map(" ".join, zip(self._names, types, strict=True)))
+        return f"{head} SELECT {names} FROM json_to_recordset(%s) AS given ({fields})"  # noqa: S608  our names
 
 
 class _Form:
     """A statement in the words of one database."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]] | UpdateBase, dialect: Dialect) -> None:
+    def __init__(self, statement: Any, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._ordered = _in_order(compiled.positiontup)
@@ -72,7 +114,7 @@ class _Form:
             if isinstance(bind.type, _CONVERTED)
             and (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
         ]
-        columns = list(statement.exported_columns)
+        columns = list(getattr(statement, "exported_columns", ()))
         self._make = _row_type([str(column.key) for column in columns])._make
         self._out = [
             (i, convert)

@@ -154,13 +154,24 @@ def _step(table: Table) -> Delete:
     return delete(table).where(table.c.id.in_(some.limit(STEP)))
 
 
-_STEPS = tuple(_step(table) for table in _IN_STEPS)
+_STEPS = {table: _step(table) for table in _IN_STEPS}
+_FEWER_JOBS = (
+    update(t.workflow)
+    .where(t.workflow.c.id == bindparam("workflow"))
+    .values(job_count=t.workflow.c.job_count - bindparam("gone"))
+)
 
 
 def step(connection: Connection, workflow_id: int) -> bool:
     """Delete some rows of it; False once there are no more than a few."""
     values = {"workflow": workflow_id}
-    return any(connection.execute(statement, values).rowcount for statement in _STEPS)
+    for table, statement in _STEPS.items():
+        gone = connection.execute(statement, values).rowcount
+        if gone and table is t.job:
+            connection.execute(_FEWER_JOBS, values | {"gone": gone})
+        if gone:
+            return True
+    return False
 
 
 def finish(connection: Connection, workflow_id: int) -> None:

@@ -7,9 +7,10 @@ the status it ended in.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, case, func, null, or_, select, text, update
+from sqlalchemy import Integer, and_, bindparam, case, func, null, or_, select, text, update
 
 from slurmtorc.errors import Conflict
 from slurmtorc.model import COMPLETE, UNSUCCESSFUL, JobStatus
@@ -17,15 +18,16 @@ from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import events, present, rearming, workflows
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.columns import Id
+from slurmtorc.store.dialect import all_at_once, many_changed
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import Connection, RowMapping
+    from sqlalchemy import Connection, RowMapping, Update
 
 _J = t.job.c
 _OF_WORKFLOW = _J.workflow_id == bindparam("workflow")
-_CHOSEN = and_(t.has_status(t.job, JobStatus.UNINITIALIZED), among(_J.id))
 _CAN_BEGIN = (JobStatus.UNINITIALIZED, *sources(JobEvent.RESET))
 
 _RESET = (
@@ -45,15 +47,49 @@ _FROM_THE_FIRST_ATTEMPT = _RESET.values(
     origin=case((_J.origin == "retry", None), else_=_J.origin),
 )
 """A new lifetime: what was tried before does not count."""
-_WAITS = _J.blockers > 0
-_BEGIN = (
-    update(t.job)
-    .where(_OF_WORKFLOW, or_(_CHOSEN, t.has_status(t.job, JobStatus.BLOCKED, JobStatus.READY)))
-    .values(
-        status=case((_WAITS, int(target(JobEvent.BLOCK))), else_=int(target(JobEvent.FREE))),
-        ready_since=case((_WAITS, None), else_=func.coalesce(_J.ready_since, bindparam("now"))),
-    )
+
+# ── what waits again ─────────────────────────────────────────────────────────
+
+_OVER = t.written(COMPLETE)
+_HELD_UP = text(
+    f"""
+SELECT job_id, count(*) AS n FROM (
+  SELECT d.job_id FROM job_depends_on AS d JOIN job AS other ON other.id = d.depends_on_job_id
+  WHERE other.workflow_id = :workflow AND other.status NOT IN ({_OVER})
+  UNION ALL
+  SELECT o.job_id FROM barrier_out AS o JOIN barrier ON barrier.id = o.barrier_id
+  WHERE barrier.workflow_id = :workflow AND barrier.blockers > 0
+) AS waits GROUP BY job_id
+"""  # noqa: S608  our own words
 )
+"""Jobs that wait for something: for how many jobs and groups. The others are not in it."""
+
+
+@cache  # not when the module is imported: few commands begin a run
+def _waiting() -> Update:
+    """What a job waits for, and so its status. What is so already is not written again."""
+    other = t.job.alias("counted")
+    held_up = _HELD_UP.columns(job_id=Id, n=Integer).cte("held_up")
+    mine = or_(
+        and_(t.has_status(other, JobStatus.UNINITIALIZED), among(other.c.id)),
+        t.has_status(other, JobStatus.BLOCKED, JobStatus.READY),
+    )
+    counted = (
+        select(other.c.id, func.coalesce(held_up.c.n, 0).label("n"))
+        .select_from(other.outerjoin(held_up, held_up.c.job_id == other.c.id))
+        .where(other.c.workflow_id == bindparam("workflow"), mine)
+        .cte("waits")
+    )
+    waits = counted.c.n > 0
+    status = case((waits, int(target(JobEvent.BLOCK))), else_=int(target(JobEvent.FREE)))
+    since = case((waits, None), else_=func.coalesce(_J.ready_since, bindparam("now")))
+    changed = or_(
+        _J.blockers != counted.c.n, _J.status != status, _J.ready_since.is_distinct_from(since)
+    )
+    change = update(t.job).where(_J.id == counted.c.id, changed)
+    return change.values(blockers=counted.c.n, status=status, ready_since=since)
+
+
 _WRITTEN_ANEW = select(t.job_output_file.c.file_id).where(among(t.job_output_file.c.job_id))
 _FORGET_CONTENTS = (
     update(t.file)
@@ -85,8 +121,7 @@ def rerun(
     ):
         raise Conflict(f"workflow {workflow_id} has not all of the jobs that were to run again")
     connection.execute(_FORGET_CONTENTS, {"ids": chosen})
-    count_blockers(connection, workflow_id)
-    connection.execute(_BEGIN, values | {"now": now})
+    count_anew(connection, workflow_id, chosen, now)
     run_id: int = row["run_id"] + 1
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(change.values(run_id=run_id, is_canceled=False))
@@ -106,19 +141,18 @@ def _refuse(row: RowMapping, after_run: int | None) -> None:
         raise Conflict(f"run {last} of workflow {workflow_id} was begun meanwhile; see torc status")
 
 
-def count_blockers(connection: Connection, workflow_id: int) -> None:
-    """Count anew what waiting jobs wait for; whatever is over and not chosen stays over."""
-    words = {
-        "settled": t.written(COMPLETE),
-        "failed": t.written(UNSUCCESSFUL),
-        "fresh": t.written((JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.READY)),
-    }
-    for statement in (workflows.COUNT_BARRIERS, workflows.COUNT_BLOCKERS):
-        connection.execute(text(statement.format(**words)), {"workflow": workflow_id})
+def count_anew(
+    connection: Connection, workflow_id: int, chosen: Collection[int], now: float
+) -> None:
+    """What waiting jobs, and the chosen ones, wait for; what is over otherwise stays over."""
+    words = {"settled": _OVER, "failed": t.written(UNSUCCESSFUL)}
+    values = {"workflow": workflow_id}
+    connection.execute(text(workflows.COUNT_BARRIERS.format(**words)), values)
+    with all_at_once(connection):
+        counted = connection.execute(_waiting(), values | {"ids": chosen, "now": now}).rowcount
+    many_changed(connection, {t.job: max(counted, len(chosen))})
 
 
 def wait_again(connection: Connection, workflow_id: int, now: float) -> None:
     """What is blocked or ready in the present run is one of them by what it waits for now."""
-    count_blockers(connection, workflow_id)
-    values = {"workflow": workflow_id, "ids": [], "now": now}
-    connection.execute(_BEGIN, values)
+    count_anew(connection, workflow_id, (), now)

@@ -17,7 +17,8 @@ Three things are not as in torc's own database, each for a reason:
   the first: N + M rows instead of N x M. It is not a job and no list can show it.
 
 `workflow.linked_jobs` is the highest id of the jobs whose files and user data have become
-dependencies: those of later jobs follow when the next run begins.
+dependencies: those of later jobs follow when the next run begins. `workflow.job_count` is how
+many jobs there are. It changes where jobs are made or deleted, never while they run.
 """
 
 from __future__ import annotations
@@ -142,6 +143,7 @@ workflow = Table(
     number("compute_node_wait_for_healthy_database_minutes", 20),
     number("compute_node_min_time_for_new_jobs_seconds", 300),
     Column("linked_jobs", Id, nullable=False, server_default=text("0")),
+    number("job_count", 0),
     sqlite_autoincrement=True,
 )
 
@@ -327,7 +329,6 @@ Index(
     "ix_job_failure_handler_id",
     job.c.failure_handler_id,
     sqlite_where=text("failure_handler_id IS NOT NULL"),
-    postgresql_where=text("failure_handler_id IS NOT NULL"),
 )
 Index(
     "ix_job_ready",

@@ -112,6 +112,15 @@ INVARIANTS: tuple[Invariant, ...] = (
         _RESTORE,
     ),
     Invariant(
+        "count",
+        _where(
+            "job_count <> counted",
+            "SELECT w.id AS workflow_id, w.job_count, "
+            "(SELECT count(*) FROM job WHERE job.workflow_id = w.id) AS counted FROM workflow w",
+        ),
+        "workflow {workflow_id} has {job_count} jobs by its counter; there are {counted}",
+    ),
+    Invariant(
         "holder",
         _of_jobs(f"job.status IN ({_HELD}) AND job.compute_node_id IS NULL"),
         "job {id} ({name}) is pending or running, and no worker holds it",

@@ -21,6 +21,7 @@ from slurmtorc.rules.status import JobEvent, target
 from slurmtorc.rules.wording import listed
 from slurmtorc.store import events, ids, scheduling
 from slurmtorc.store import schema as t
+from slurmtorc.store.dialect import many_changed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -190,6 +191,12 @@ def _is_of(row: AnyRow, lineage: str, children: Collection[int]) -> bool:
 
 # ── what is added ────────────────────────────────────────────────────────────
 
+_MORE_JOBS = (
+    update(t.workflow)
+    .where(t.workflow.c.id == bindparam("workflow"))
+    .values(job_count=t.workflow.c.job_count + bindparam("more"))
+)
+
 
 class _Adder:
     """One generation on its way into the tables."""
@@ -222,10 +229,13 @@ class _Adder:
         blockers = [sum(other in open_ for other in before) for before in waits]
         classes = {kind: self._class_of(kind) for kind in dict.fromkeys(map(self._kind, jobs))}
         rows = self._rows(jobs, taken, blockers, classes, generation)
-        self.dialect.load(self.connection, t.job, _JOB_COLUMNS, rows)
+        new = {t.job: self.dialect.load(self.connection, t.job, _JOB_COLUMNS, rows)}
         edges = ((j, other) for j, before in zip(taken, waits, strict=True) for other in before)
         names = ("job_id", "depends_on_job_id")
-        self.dialect.load(self.connection, t.job_depends_on, names, edges)
+        new[t.job_depends_on] = self.dialect.load(self.connection, t.job_depends_on, names, edges)
+        more = {"workflow": self.place.workflow_id, "more": len(taken)}
+        self.connection.execute(_MORE_JOBS, more)
+        many_changed(self.connection, new, dead=False)
         return list(taken)
 
     def _rows(

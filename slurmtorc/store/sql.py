@@ -19,6 +19,7 @@ from slurmtorc.store import (
     jobs,
     lists,
     migrate,
+    overview,
     records,
     relations,
     scheduling,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         File,
         Links,
         Outlook,
+        Overview,
         Progress,
         Report,
         ResourceRequirements,
@@ -118,6 +120,10 @@ class SqlStore(Revising):
     def outlook(self, workflow_id: int) -> Outlook:
         """What may still happen."""
         return self._ask(lambda c: workflows.outlook(c, workflow_id))
+
+    def overview(self, workflow_id: int) -> Overview:
+        """Where it stands."""
+        return self._ask(lambda c: overview.overview(c, workflow_id))
 
     # ── jobs ─────────────────────────────────────────────────────────────────
 
@@ -369,3 +375,7 @@ class SqlStore(Revising):
         """A value that differs when anybody may have changed something."""
         with self._our_words():
             return self._dialect.stamp()
+
+    def bell(self) -> int | None:
+        """A descriptor that becomes readable when `stamp` is worth asking again."""
+        return self._dialect.bell()

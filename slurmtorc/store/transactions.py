@@ -83,7 +83,7 @@ class Transactions:
             self._our_words(),
             self._dialect.connected() as connection,
             self._dialect.writing(connection, durable=durable),
-            connection.begin(),
+            self._dialect.transaction(connection),
         ):
             yield connection
 

@@ -9,7 +9,8 @@ the plain rule.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, bindparam, exists, func, or_, select, update
 
@@ -18,7 +19,6 @@ from slurmtorc.rules.status import JobEvent, target
 from slurmtorc.store import actions, events
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
-from slurmtorc.store.dialect import locks_rows
 from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -31,11 +31,22 @@ _IN, _OUT = t.barrier_in.c, t.barrier_out.c
 _ACTION_OF_WORKFLOW = t.workflow_action.c.workflow_id == bindparam("workflow")
 
 
+READY, CANCELED = "jobs_ready", "jobs_canceled"
+
+
 def unblock(connection: Connection, workflow_id: int, job_ids: Sequence[int], now: float) -> None:
-    """Jobs are complete: settle what waited for them, and for those, and so on."""
-    shape = _shape(connection, workflow_id)
+    """Jobs are complete: settle what waited for them, and tell of it."""
+    events.write(connection, workflow_id, now, settle(connection, workflow_id, job_ids, now))
+
+
+def settle(
+    connection: Connection, workflow_id: int, job_ids: Sequence[int], now: float
+) -> list[tuple[str, dict[str, Any]]]:
+    """Settle what waited for complete jobs, and for those, and so on; what is to be told of it."""
+    happened = []
     complete = list(job_ids)
-    while complete:
+    shape = _shape(connection, workflow_id) if complete else None
+    while complete and shape:
         if shape.gates:
             actions.count(connection, TriggerType.ON_JOBS_COMPLETE, complete)
         settled = _lowered(connection, complete, shape)
@@ -47,10 +58,10 @@ def unblock(connection: Connection, workflow_id: int, job_ids: Sequence[int], no
             _CANCEL(connection, {"ids": doomed})
         if shape.gates:
             actions.count(connection, TriggerType.ON_JOBS_READY, settled)
-        moved = {"jobs_ready": free, "jobs_canceled": doomed}
-        happened = [(what, {"job_ids": ids}) for what, ids in moved.items() if ids]
-        events.write(connection, workflow_id, now, happened)
+        moved = {READY: free, CANCELED: doomed}
+        happened += [(what, {"job_ids": ids}) for what, ids in moved.items() if ids]
         complete = doomed
+    return happened
 
 
 class _Shape(NamedTuple):
@@ -69,11 +80,13 @@ def _shape(connection: Connection, workflow_id: int) -> _Shape:
     return _Shape(*_SHAPE(connection, {"workflow": workflow_id})[0])
 
 
-_CANCEL = Prepared(update(t.job).where(among(_J.id)).values(status=int(target(JobEvent.CASCADE))))
+_CANCEL = Prepared(
+    update(t.job).where(among(_J.id)).values(status=int(target(JobEvent.CASCADE)), blockers=0)
+)
 _FREE = Prepared(
     update(t.job)
     .where(among(_J.id))
-    .values(status=int(target(JobEvent.UNBLOCK)), ready_since=bindparam("now"))
+    .values(status=int(target(JobEvent.UNBLOCK)), ready_since=bindparam("now"), blockers=0)
 )
 
 
@@ -81,7 +94,10 @@ _FREE = Prepared(
 
 
 class _Lower:
-    """Lower a counter by the number of rows that lead to it; tell which ones are at zero."""
+    """Lower a counter by the number of rows that lead to it; tell which ones come to zero.
+
+    Those keep theirs until the caller writes what becomes of them: so each row is written once.
+    """
 
     def __init__(self, counted: Table, behind: Column[int], ahead: Column[int]) -> None:
         hit = select(behind.label("id"), func.count().label("n")).where(among(ahead))
@@ -89,26 +105,26 @@ class _Lower:
         condition = [counted.c.id == hits.c.id]
         if counted is t.job:
             condition.append(t.has_status(t.job, JobStatus.BLOCKED))
-        self.statement = Prepared(
-            update(counted)
-            .values(blockers=counted.c.blockers - hits.c.n)
+        self.hit = Prepared(
+            select(counted.c.id, counted.c.blockers, hits.c.n)
             .where(*condition)
-            .returning(counted.c.id, counted.c.blockers)
+            .order_by(counted.c.id)  # in one order: nobody waits in a circle
+            .with_for_update(of=counted)
         )
-        touched = select(behind).where(among(ahead))
-        self.lock = Prepared(
-            select(counted.c.id)
-            .where(counted.c.id.in_(touched))
-            .order_by(counted.c.id)
-            .with_for_update()
-        )
+        less = counted.c.blockers - bindparam("n")
+        self.lower = Prepared(update(counted).where(among(counted.c.id)).values(blockers=less))
 
     def __call__(self, connection: Connection, ids: Sequence[int]) -> list[int]:
-        """The ids whose counter came to zero."""
-        if locks_rows(connection):
-            self.lock(connection, {"ids": ids})  # in one order: nobody waits in a circle
-        found = self.statement(connection, {"ids": ids})
-        return [row_id for row_id, blockers in found if blockers == 0]
+        """The ids whose counter comes to zero."""
+        done, left = [], defaultdict(list)
+        for row_id, blockers, n in self.hit(connection, {"ids": ids}):
+            if blockers == n:
+                done.append(row_id)
+            else:
+                left[n].append(row_id)
+        for n, some in left.items():
+            self.lower(connection, {"ids": some, "n": n})
+        return done
 
 
 _lower_jobs = _Lower(t.job, _D.job_id, _D.depends_on_job_id)
@@ -132,13 +148,14 @@ _MARK_FAILED = Prepared(
     update(t.barrier)
     .where(among(t.barrier.c.id))
     .values(
+        blockers=0,
         failed=exists().where(
             and_(
                 _IN.barrier_id == t.barrier.c.id,
                 _IN.job_id == _J.id,
                 t.has_status(t.job, *UNSUCCESSFUL),
             )
-        )
+        ),
     )
 )
 

@@ -19,7 +19,8 @@ from slurmtorc.model import (
 from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import actions, events, present, rearming
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import analyze
+from slurmtorc.store.dialect import many_changed
+from slurmtorc.store.extent import JOB_COUNT, most_common_status
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, RowMapping, Select
@@ -51,7 +52,7 @@ def locked(connection: Connection, workflow_id: int) -> RowMapping:
     return row
 
 
-_RUN = select(t.workflow.c.run_id, t.workflow.c.is_canceled).where(
+_RUN = select(t.workflow.c.run_id, t.workflow.c.is_canceled, t.workflow.c.job_count).where(
     t.workflow.c.id == bindparam("workflow")
 )
 
@@ -63,11 +64,28 @@ def _count_of(status: JobStatus) -> ColumnElement[int]:
     return jobs.scalar_subquery().label(status.name)
 
 
+_MANY = 20_000
+"""Jobs that are worth asking first which of their counts can be spared."""
+
+
 @cache
-def _counts() -> Select[Any]:
-    """Twice as fast as grouping: entries of an index are counted, and no status is looked at."""
-    columns: list[Any] = list(map(_count_of, JobStatus))
-    return select(*columns)
+def counts(spared: JobStatus | None = None) -> Select[Any]:
+    """Twice as fast as grouping: entries of an index are counted, and no status is looked at.
+
+    What is not counted is what the others leave of all jobs, at the same moment.
+    """
+    columns: list[Any] = [_count_of(status) for status in JobStatus if status is not spared]
+    return select(*columns, *([] if spared is None else [JOB_COUNT]))
+
+
+def _counted(connection: Connection, workflow_id: int, jobs: int) -> dict[JobStatus, int]:
+    """How many jobs have which status. Of many, those of the most common one are not counted."""
+    spared = most_common_status(connection, workflow_id) if jobs >= _MANY else None
+    row = connection.execute(counts(spared), {"workflow": workflow_id}).mappings().one()
+    found = {status: row[status.name] for status in JobStatus if status is not spared}
+    if spared is not None:
+        found[spared] = row["jobs"] - sum(found.values())
+    return {status: found[status] for status in JobStatus if found[status]}
 
 
 def progress(connection: Connection, workflow_id: int) -> Progress:
@@ -75,8 +93,7 @@ def progress(connection: Connection, workflow_id: int) -> Progress:
     row = connection.execute(_RUN, {"workflow": workflow_id}).first()
     if row is None:
         raise NotFound(f"there is no workflow {workflow_id}")
-    numbers = connection.execute(_counts(), {"workflow": workflow_id}).one()
-    found = {status: count for status, count in zip(JobStatus, numbers, strict=True) if count}
+    found = _counted(connection, workflow_id, row.job_count)
     return Progress(
         workflow_id=workflow_id, run_id=row.run_id, counts=found, is_canceled=row.is_canceled
     )
@@ -121,8 +138,7 @@ def initialize(
     if row["run_id"]:
         present.settle_idle(connection, workflow_id, now, force=False)
     link_by_files_and_data(connection, workflow_id)
-    analyze(connection, t.job, t.job_depends_on, t.barrier, t.barrier_in, t.barrier_out)
-    _begin_jobs(connection, workflow_id, now)
+    many_changed(connection, {t.job: _begin_jobs(connection, workflow_id, now)})
     run_id: int = row["run_id"] + 1
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(change.values(run_id=run_id, is_canceled=False))
@@ -211,7 +227,8 @@ UPDATE job SET (blockers, status, ready_since, result_id) = (
 from being worked out for each of the columns."""
 
 
-def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
+def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> int:
+    """Give all of them their status and their counters; how many there were."""
     words = {
         "settled": t.written(_SETTLED),
         "failed": t.written(set(_SETTLED) - {JobStatus.COMPLETED}),
@@ -222,7 +239,7 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> None:
     values = {"workflow": workflow_id}
     connection.execute(text(COUNT_BARRIERS.format(**words)), values)
     words["other"] = _STILL_TO_RUN.format(**words) if _any_settled(connection, workflow_id) else ""
-    connection.execute(text(_BEGIN.format(**words)), values | {"now": now})
+    return connection.execute(text(_BEGIN.format(**words)), values | {"now": now}).rowcount
 
 
 def _any_settled(connection: Connection, workflow_id: int) -> bool:

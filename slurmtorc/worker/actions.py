@@ -252,14 +252,9 @@ class Acting:
     def _order(self, execution: _Execution) -> Order:
         action, around = execution.action, self._around
         env = {
-            "TORC_WORKFLOW_ID": str(self._workflow.id),
-            "TORC_RUN_ID": str(self._workflow.run_id),
+            **around.env,
             "TORC_ACTION_ID": str(action.id),
             "TORC_TRIGGER_TYPE": action.trigger_type.value,
-            "TORC_OUTPUT_DIR": around.output_dir,
-            "TORC_WORKFLOW_SUBMISSION_DIR": around.directory,
-            "TORC_API_URL": around.url,
-            "TORC_STORE_URL": around.url,
         }
         return Order(
             key=_FIRST_KEY + execution.run.id,

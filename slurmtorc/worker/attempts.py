@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from signal import Signals
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from slurmtorc.rules.endings import LAUNCH_FAILED, Stopped, judge
 from slurmtorc.worker import paths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from slurmtorc.model import Claim, ExecutionConfig, Workflow
     from slurmtorc.ports import Exit
@@ -25,7 +26,7 @@ TAIL_BYTES = 4096
 """How much of a failed attempt's stderr is kept with its result."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What is the same for all attempts of one worker."""
 
@@ -36,6 +37,18 @@ class Surroundings:
     """Where their output goes: absolute."""
     url: str
     config: ExecutionConfig
+
+    @cached_property
+    def env(self) -> Mapping[str, str]:
+        """What every job finds in its environment."""
+        return {
+            "TORC_WORKFLOW_ID": str(self.workflow.id),
+            "TORC_RUN_ID": str(self.workflow.run_id),
+            "TORC_OUTPUT_DIR": self.output_dir,
+            "TORC_WORKFLOW_SUBMISSION_DIR": self.directory,
+            "TORC_API_URL": self.url,
+            "TORC_STORE_URL": self.url,
+        }
 
 
 @dataclass(slots=True)
@@ -86,23 +99,18 @@ def signal_named(name: str) -> int:
 
 def environment(attempt: Attempt, around: Surroundings, *, hide_gpus: bool) -> dict[str, str]:
     """What a job finds in its environment beside what the worker has."""
-    claim, workflow = attempt.claim, around.workflow
+    claim = attempt.claim
     env = {
-        "TORC_WORKFLOW_ID": str(workflow.id),
-        "TORC_RUN_ID": str(workflow.run_id),
+        **around.env,
         "TORC_JOB_ID": str(claim.job_id),
         "TORC_JOB_NAME": claim.name,
         "TORC_ATTEMPT_ID": str(claim.attempt_id),
-        "TORC_OUTPUT_DIR": around.output_dir,
-        "TORC_WORKFLOW_SUBMISSION_DIR": around.directory,
-        "TORC_API_URL": around.url,
-        "TORC_STORE_URL": around.url,
     }
     gpus = attempt.place.gpus
     if gpus or hide_gpus:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         env["ROCR_VISIBLE_DEVICES"] = ",".join(gpus)
-    return env | dict(workflow.env or {}) | dict(claim.env or {})
+    return env | dict(around.workflow.env or {}) | dict(claim.env or {})
 
 
 def report_of(

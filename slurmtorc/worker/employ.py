@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from slurmtorc.errors import Conflict
 from slurmtorc.loop import drive
 from slurmtorc.model import Capacity, ComputeNode, ExecutionConfig
-from slurmtorc.schedule.begin import make_folder
+from slurmtorc.schedule.folder import make_folder
 from slurmtorc.worker.attempts import Surroundings
+from slurmtorc.worker.lease import LEASE_S
 from slurmtorc.worker.monitor import process_of
 from slurmtorc.worker.paths import STDIO_FOLDER
 from slurmtorc.worker.station import Station
-from slurmtorc.worker.worker import LEASE_S, Worker
+from slurmtorc.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -19,6 +19,7 @@ import secrets
 import subprocess
 
 from slurmtorc.slurm.commands import LAUNCHER_MARK
+from slurmtorc.worker.spawn import SHORTAGES
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,10 @@ class Guard:
         """Its pid."""
 
     def busy(self) -> None:
-        """A first job is about to start: from now on there is something to end."""
+        """A first job is about to start: from now on there is something to end.
+
+        Raises OSError while there is a shortage: no job need begin without its guard then.
+        """
         if self._pipe is None:
             self._start()
         self._tell(b"busy\n")
@@ -69,10 +73,11 @@ class Guard:
 
     def _start(self) -> None:
         read, write = os.pipe2(os.O_CLOEXEC)
-        state = os.memfd_create("torc-guard")
+        state: int | None = None
         # If we are a job ourselves, its guard is to end us, and this one what we have started.
         environ = {name: value for name, value in os.environ.items() if name != LAUNCHER_MARK}
         try:
+            state = os.memfd_create("torc-guard")
             shell = subprocess.Popen(
                 ["sh", "-c", _SCRIPT, "torc-guard", f"{LAUNCHER_MARK}={self.mark}"],
                 env=environ,
@@ -82,9 +87,12 @@ class Guard:
                 start_new_session=True,  # nothing that ends us is to end it
             )
         except OSError as error:
-            log.warning("Jobs would go on if this process were killed: %s", error)
             os.close(write)
-            os.close(state)
+            if state is not None:
+                os.close(state)
+            if error.errno in SHORTAGES:
+                raise
+            log.warning("Jobs would go on if this process were killed: %s", error)
             return
         finally:
             os.close(read)

@@ -9,6 +9,7 @@ its process group ends with it.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import resource
@@ -21,15 +22,19 @@ from slurmtorc.ports import Exit
 from slurmtorc.slurm.commands import LAUNCHER_MARK
 from slurmtorc.worker.guard import Guard
 from slurmtorc.worker.monitor import Monitor, process_of
-from slurmtorc.worker.spawn import Spawner
+from slurmtorc.worker.spawn import SHORTAGES, Spawner
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from slurmtorc.ports import Clock, Order
 
+log = logging.getLogger(__name__)
+
 _SPARE = 64
 """Descriptors that are left for all else: stores, files, /proc."""
+PATIENCE_S = 60.0
+"""How long a process is tried to be started while there is a shortage."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,8 @@ class LocalLauncher:
         self._spawner = Spawner({**environ, LAUNCHER_MARK: self._guard.mark})
         self._monitor = monitor or Monitor()
         self._running: dict[int, _Running] = {}
+        self._postponed: dict[int, tuple[Order, float]] = {}
+        """Orders that met a shortage, and when they were given."""
         self._by_fd: dict[int, int] = {}
         self._most = max(0, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE)
         """Pidfds that may be open at a time."""
@@ -78,29 +85,25 @@ class LocalLauncher:
     def start(self, order: Order) -> None:
         """Start a process; one that cannot be started comes back from poll()."""
         now = self._clock.now()
-        if not self._running:
-            self._guard.busy()
-        try:
-            pid = self._spawner.spawn(order)
-        except OSError as error:
-            what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
-            self._ended.append(_not_started(order, now, what))
-            return
-        except ValueError as error:  # a NUL byte, which no program can be given
-            self._ended.append(_not_started(order, now, str(error)))
-            return
-        self._running[order.key] = _Running(order, pid, now, self._watched(order.key, pid))
-        self._monitor.add(order.key, pid, now)
+        if not self._begun(order, now, patient=True):
+            log.warning("Job waits for a process: none can be started now job_id=%d", order.key)
+            self._postponed[order.key] = (order, now)
 
     def poll(self) -> list[Exit]:
         """Processes that ended since the last call."""
         self._collect(0)
         self._sample()
+        self._try_again()
         ended, self._ended = self._ended, []
         return ended
 
     def stop(self, key: int, *, hard: bool) -> None:
         """The order's signal, or KILL, for the process and all of its family."""
+        if key in self._postponed:
+            order, now = self._postponed.pop(key)[0], self._clock.now()
+            self._ended.append(
+                Exit(key=key, code=None, signal=order.stop_signal, start_time=now, end_time=now)
+            )
         if key not in self._running:
             return
         number = signal.SIGKILL if hard else self._running[key].order.stop_signal
@@ -113,20 +116,51 @@ class LocalLauncher:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
 
-    def wait(self, seconds: float) -> None:
-        """Rest, but no longer than until a process ends or a signal comes."""
+    def wait(self, seconds: float, bell: int | None = None) -> bool:
+        """Rest, but no longer than until a process ends, a signal comes, or the bell rings."""
         now = self._clock.now()
         due = self._monitor.due(now)
+        if self._ended or (due is not None and due <= now):
+            return True
         if due is not None:
             seconds = min(seconds, due - now)
-        if not self._ended:
-            self._collect(max(0.0, seconds))
+        if bell is None:
+            return self._collect(max(0.0, seconds))
+        with self._listening(bell):
+            return self._collect(max(0.0, seconds))
 
     def running(self) -> Collection[int]:
         """The keys of processes that have not come back from poll()."""
-        return self._running.keys()
+        return self._running.keys() | self._postponed.keys() if self._postponed else self._running
 
     # ── starting ─────────────────────────────────────────────────────────────
+
+    def _begun(self, order: Order, now: float, *, patient: bool) -> bool:
+        """Start it, or say why that is impossible; False if it may be possible later."""
+        try:
+            if not self._running:
+                self._guard.busy()
+            pid = self._spawner.spawn(order)
+        except OSError as error:
+            if patient and error.errno in SHORTAGES:
+                return False
+            what = error.strerror or str(error)
+            what = f"{what}: {error.filename}" if error.filename else what
+            self._ended.append(_not_started(order, now, what))
+        except ValueError as error:  # a NUL byte, which no program can be given
+            self._ended.append(_not_started(order, now, str(error)))
+        else:
+            self._running[order.key] = _Running(order, pid, now, self._watched(order.key, pid))
+            self._monitor.add(order.key, pid, now)
+        return True
+
+    def _try_again(self) -> None:
+        """Start what met a shortage, the first of them first, as long as that goes well."""
+        for key, (order, since) in list(self._postponed.items()):
+            now = self._clock.now()
+            if not self._begun(order, now, patient=now < since + PATIENCE_S):
+                return
+            del self._postponed[key]
 
     def _watched(self, key: int, pid: int) -> int | None:
         if len(self._by_fd) >= self._most:
@@ -143,26 +177,38 @@ class LocalLauncher:
 
     # ── ending ───────────────────────────────────────────────────────────────
 
-    def _collect(self, seconds: float) -> None:
-        for fd, _ in self._epoll.poll(seconds):
+    @contextlib.contextmanager
+    def _listening(self, bell: int) -> Iterator[None]:
+        self._epoll.register(bell, select.EPOLLIN)
+        try:
+            yield
+        finally:
+            self._epoll.unregister(bell)
+
+    def _collect(self, seconds: float) -> bool:
+        """Reap what has ended; whether anything has happened at all."""
+        happened = self._epoll.poll(seconds)
+        for fd, _ in happened:
             if fd in self._by_fd:
                 self._reap(self._by_fd[fd])
             elif self._wakeup.drained(fd):
                 for key in [k for k, r in self._running.items() if r.pidfd is None]:
                     self._reap(key)
+        return bool(happened)
 
     def _reap(self, key: int) -> None:
         running = self._running[key]
         if os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return
         # Until it is reaped its process group cannot be anybody else's.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
+        try:  # noqa: SIM105  suppress() costs, and this is for every job
             os.killpg(running.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
         _kill(running.strays)
         _, status, rusage = os.wait4(running.pid, 0)
         if running.pidfd is not None:
-            self._epoll.unregister(running.pidfd)
-            os.close(running.pidfd)
+            os.close(running.pidfd)  # which ends epoll's interest in it
             del self._by_fd[running.pidfd]
         del self._running[key]
         if not self._running:
@@ -180,7 +226,10 @@ class LocalLauncher:
             start_time=running.started,
             end_time=now,
             over_memory=running.over_memory,
-            **usage._asdict(),
+            peak_memory_bytes=usage.peak_memory_bytes,
+            avg_memory_bytes=usage.avg_memory_bytes,
+            peak_cpu_percent=usage.peak_cpu_percent,
+            avg_cpu_percent=usage.avg_cpu_percent,
         )
 
     def _sample(self) -> None:

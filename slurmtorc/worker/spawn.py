@@ -9,6 +9,7 @@ job may ever reach a job.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
 _STDERR = 2
+SHORTAGES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+"""Why no process can be started now: too many of them, no memory, too many files. That passes."""
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 """A program expects these to end it."""
 
@@ -53,9 +56,10 @@ class Spawner:
             err = out if order.stderr == order.stdout else self._file(order.stderr, kept)
             os.chdir(order.directory)
             if words is not None and path is not None:
-                # What the kernel refuses to execute, bash may still run, or explain.
-                with contextlib.suppress(OSError):
+                try:
                     return self._program(path, words, environ, (out, err))
+                except OSError:
+                    pass  # what the kernel refuses to execute, bash may still run, or explain
             bash = shell.program("bash", search) or "/bin/bash"
             return self._program(bash, ("bash", "-c", order.command), environ, (out, err))
         finally:

@@ -110,11 +110,13 @@ class SrunLauncher:
         else:
             self._clerk.signal(order.step, order.stop_signal)
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float, bell: int | None = None) -> bool:
         """Rest, but no longer than until a step's end is known."""
         if self._ended:
-            return
-        self._local.wait(min(seconds, LOOK_S) if self._waiting else seconds)
+            return True
+        if not self._waiting:
+            return self._local.wait(seconds, bell)
+        return self._local.wait(min(seconds, LOOK_S), bell) or seconds > LOOK_S
 
     def running(self) -> Collection[int]:
         """The keys of what has not come back from poll()."""

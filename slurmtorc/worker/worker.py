@@ -22,6 +22,8 @@ from slurmtorc.worker.actions import Acting, is_action
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
 from slurmtorc.worker.doubts import Doubts
 from slurmtorc.worker.intake import Intake
+from slurmtorc.worker.lease import Lease
+from slurmtorc.worker.news import News
 from slurmtorc.worker.outage import Outage
 from slurmtorc.worker.recovering import Recovering, is_script
 from slurmtorc.worker.rooms import Rooms
@@ -36,18 +38,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 15.0
-LEASE_S = 120.0
-REST_S = 0.01
-"""How long a worker with room rests before it looks whether others have freed jobs."""
-LONGEST_REST_S = 0.03
-"""The same when nothing has come for a while: with that it costs less than a hundredth of a CPU."""
-TOGETHER_S = 0.005
+TOGETHER_S = 0.01
 """Ends are told together that come so soon after each other, while all places are taken."""
-CALM = 200
-"""It rests such a part of the time it has been idle for."""
-BUSY_REST_S = 1.0
-"""The same for one without room: it only has to notice that the workflow was canceled."""
+REST_S = 1.0
+"""How long a worker rests at most: it has to notice that the workflow was canceled."""
 HURRIED_REST_S = 0.1
 """The same while seconds count: Slurm ends the allocation, or may be about to."""
 OUTLOOK_S = 1.0
@@ -63,10 +57,8 @@ class Worker:
     def __init__(
         self, ports: Ports, station: Station, around: Surroundings, conduct: Conduct
     ) -> None:
-        self.ports = ports
-        self.station = station
-        self.around = around
-        self.conduct = conduct
+        self.ports, self.station = ports, station
+        self.around, self.conduct = around, conduct
         self.running: dict[int, Attempt] = {}
         """By job; an attempt stays here until its recovery script has ended too."""
         self.stopped: Stopped | None = None
@@ -87,13 +79,14 @@ class Worker:
             end_time=conduct.end_time,
         )
         self._acting = Acting(ports, around, _executor(station), conduct.end_time)
-        self._is_wound_up = False  # nothing is left to be done for the workflow before the end
         self._canceled = self._killed = False
-        self._stamp: object = None
+        self._is_wound_up = False  # nothing is left to be done for the workflow before the end
+        self._lease = Lease(ports.store, station.node.id)
+        self._news = News(ports.store, ports.launcher, ports.clock)
         self._interrupts = 0
         self._stopped_at = 0.0
         self._idle_since = ports.clock.now()
-        self._next_heartbeat = self._next_outlook = 0.0
+        self._next_outlook = 0.0
 
     # ── the step ─────────────────────────────────────────────────────────────
 
@@ -123,6 +116,14 @@ class Worker:
     def _has_nothing(self) -> bool:
         return not (self.running or self._reports or self._ahead())
 
+    def rest(self, seconds: float) -> None:
+        """Until the time is over or a process ends; with room for a job, also until news."""
+        now = self.ports.clock.now()
+        if self._wants() and now >= self.outage.retry_at:
+            self._news.wait(seconds, now - self._idle_since)
+        else:
+            self.ports.launcher.wait(seconds)
+
     def interrupt(self) -> None:
         """Stop cleanly: jobs are asked to end, and no more are taken. Again: end them at once."""
         self._interrupts += 1
@@ -139,19 +140,15 @@ class Worker:
 
     def _rest(self, now: float) -> float:
         if now < self.outage.retry_at:
-            return min(self.outage.retry_at - now, BUSY_REST_S)
+            return min(self.outage.retry_at - now, REST_S)
         if self._doubts.held or self.stopped is Stopped.ALLOCATION:
             return HURRIED_REST_S
-        rest = self._patience(now) if self._has_room() else BUSY_REST_S
         due = [self._tell_at(), self._intake.shelf.due()]
-        return max(0.0, min([rest, *(moment - now for moment in due if moment is not None)]))
+        return max(0.0, min([REST_S, *(moment - now for moment in due if moment is not None)]))
 
     def _tell_at(self) -> float | None:
         """When the store hears of the reports, even if nothing else is to be said."""
         return self._reports[0].completion_time + TOGETHER_S if self._reports else None
-
-    def _patience(self, now: float) -> float:
-        return min(max(REST_S, (now - self._idle_since) / CALM), LONGEST_REST_S)
 
     # ── processes ────────────────────────────────────────────────────────────
 
@@ -288,7 +285,8 @@ class Worker:
         """Everything this step has to say and to ask."""
         if self.outage.failures:
             self._find_lost()
-        self._beat(now)
+        self._lease.renew(now)
+        self._heed_lease(now)
         self._acting.tell()
         if not self._acting.is_open and self.left is None:
             self._acting.begin(now)
@@ -304,11 +302,15 @@ class Worker:
 
     def _moves(self, now: float) -> bool:
         """Whether it is time to report, or to ask for jobs; ends soon after each other wait."""
-        wants = self._acting.is_open and self.left is None and self._has_room()
+        wants = self._wants()
         tell_at = self._tell_at()
         if tell_at is not None and now < tell_at and not wants and self.left is None:
             return False
-        return bool(self._reports) or (wants and self._has_news())
+        return bool(self._reports) or (wants and self._news.came())
+
+    def _wants(self) -> bool:
+        """Whether it would begin another job."""
+        return self._acting.is_open and self.left is None and self._has_room()
 
     def _note_accounts(self, *, last: bool = False) -> None:
         """Tell what accounting says of steps; their results are in the store by now."""
@@ -318,17 +320,13 @@ class Worker:
             self.ports.store.note_stats(self._stats)
             self._stats = []
 
-    def _has_news(self) -> bool:
-        """Whether anybody has changed anything since we last looked."""
-        before, self._stamp = self._stamp, self.ports.store.stamp()
-        return before is None or before != self._stamp
-
     def _exchange(self) -> None:
         """Report and claim in one transaction; launch what was claimed once it is committed."""
         store, node_id = self.ports.store, self.station.node.id
         started: list[int] = []
         with store.together():
             if self._reports:
+                self._lease.renew(self.ports.clock.now(), along=True)
                 store.complete(node_id, self._reports)
             if self.left is None:
                 claims = self._intake.choose(len(self.running), self._seconds_left())
@@ -351,12 +349,8 @@ class Worker:
         if due is not None and (now >= due or self.left is not None):
             self._intake.give_back()
 
-    def _beat(self, now: float) -> None:
-        if now < self._next_heartbeat:
-            return
-        self._next_heartbeat = now + HEARTBEAT_S
-        alive = self.ports.store.heartbeat(self.station.node.id, now + LEASE_S)
-        if not alive and self.left is None:
+    def _heed_lease(self, now: float) -> None:
+        if self._lease.is_lost and self.left is None:
             log.error("This worker was given up; its jobs belong to others now")
             self._stop(Stopped.CANCELED, now, hard=True)
 
@@ -425,7 +419,8 @@ class Worker:
     def _outage(self, error: StoreUnavailable, now: float) -> None:
         self.outage.failed(error, now)
         self._intake.forget()  # what was claimed and is not known of is found and given back
-        self._stamp = None  # what was news before has not been acted upon
+        self._lease.doubt()
+        self._news.forget()
         longest = 60 * self.around.workflow.compute_node_wait_for_healthy_database_minutes
         if not self.running and (self._interrupts > 1 or now >= self._idle_since + longest):
             raise error

@@ -7,18 +7,19 @@ import re
 import resource
 import signal
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from slurmtorc.clock import SystemClock
+from slurmtorc.clock import ManualClock, SystemClock
 from slurmtorc.model import Capacity
 from slurmtorc.ports import Order
 from slurmtorc.settings import Settings
 from slurmtorc.slurm.cli import SlurmCli
 from slurmtorc.worker.clerk import Clerk
+from slurmtorc.worker.launch import PATIENCE_S as PATIENCE_OF_SHORTAGES_S
 from slurmtorc.worker.launch import LocalLauncher
 from slurmtorc.worker.monitor import Monitor, process_of, processes
 from slurmtorc.worker.srun import Allotment, SrunLauncher
@@ -222,6 +223,50 @@ def test_where_descriptors_are_few_most_are_left_to_others(tmp_path: Path) -> No
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """As many files are open as may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(open_fds()) + 20, hard))
+    held: list[int] = []
+    try:
+        with suppress(OSError):
+            while True:
+                held.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for fd in held:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_process_that_meets_a_shortage_is_started_when_that_is_over(tmp_path: Path) -> None:
+    with closing(a_launcher()) as launcher:
+        launcher.start(an_order(tmp_path, "sleep 60", 1))
+        with no_descriptor_left():
+            launcher.start(an_order(tmp_path, "exit 3", 2))
+            launcher.start(an_order(tmp_path, "exit 4", 3))
+            assert launcher.poll() == []
+            assert sorted(launcher.running()) == [1, 2, 3]
+            launcher.stop(3, hard=False)
+            (never_begun,) = launcher.poll()
+            assert (never_begun.key, never_begun.signal) == (3, signal.SIGTERM)
+        assert ended(launcher, 1)[2].code == 3
+        assert list(launcher.running()) == [1]
+
+
+def test_a_shortage_that_does_not_end_is_told_after_a_while(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with closing(LocalLauncher(clock, os.environ)) as launcher, no_descriptor_left():
+        launcher.start(an_order(tmp_path, "true"))
+        assert launcher.poll() == []
+        clock.sleep(PATIENCE_OF_SHORTAGES_S)
+        (ended_,) = launcher.poll()
+        assert ended_.launch_error is not None
+        assert ended_.launch_error.startswith("Too many open files")
+        assert list(launcher.running()) == []
+
+
 def test_without_a_descriptor_for_proc_there_are_no_processes_to_see(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -397,3 +442,17 @@ def test_a_job_over_its_memory_is_killed_and_says_so(here: Launcher, tmp_path: P
     exits = ended(here, 2)
     assert (exits[1].signal, exits[1].over_memory) == (signal.SIGKILL, True)
     assert (exits[2].code, exits[2].over_memory) == (0, False)
+
+
+def test_a_wait_is_cut_short_by_a_bell_as_long_as_somebody_rings_it(launcher: Launcher) -> None:
+    read, write = os.pipe()
+    try:
+        assert not launcher.wait(0.0, read)
+        os.write(write, b"x")
+        begun = time.monotonic()
+        assert launcher.wait(PATIENCE_S, read)
+        assert time.monotonic() < begun + PATIENCE_S
+        assert not launcher.wait(0.0)
+    finally:
+        os.close(read)
+        os.close(write)

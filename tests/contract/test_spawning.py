@@ -369,6 +369,7 @@ def test_a_new_run_of_the_caller_finds_its_jobs_and_they_run_again(store: Store)
     store.reset_jobs(workflow_id, [claim.job_id, *first.job_ids])
     store.initialize(workflow_id)
     assert statuses(store, workflow_id) == {"seed": "ready", "a": "blocked", "b": "blocked"}
+    node = store.register(a_node(workflow_id)).id
     (seed,) = store.claim(node, PLENTY, 9)
     store.start(node, [seed.job_id])
     assert store.spawn(seed.job_id, None, [job("a"), job("b", "a")], "now") == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -825,3 +826,19 @@ def test_the_stamp_moves_when_somebody_else_commits(shared_store) -> None:  # no
     before = mine.stamp()
     theirs.create(a_draft("a"))
     eventually(lambda: mine.stamp() != before)
+
+
+def test_a_store_that_has_a_bell_rings_it_when_jobs_become_ready(shared_store) -> None:  # noqa: ANN001
+    mine, theirs = shared_store(), shared_store()
+    workflow_id = theirs.create(a_draft("a"))
+    before = mine.stamp()
+    bell = mine.bell()
+    if bell is None:  # a file: whoever waits looks at the stamp
+        assert mine.url.startswith("sqlite")
+        return
+    while select.select([bell], [], [], 0.2)[0]:  # what creating it has rung for
+        before = mine.stamp()
+    theirs.initialize(workflow_id)
+    assert select.select([bell], [], [], 10.0)[0]
+    assert mine.stamp() != before
+    assert not select.select([bell], [], [], 0.0)[0]

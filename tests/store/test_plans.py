@@ -8,6 +8,7 @@ import pytest
 from factories import PLENTY, a_draft, a_job, a_need, a_report, begin
 
 from slurmtorc.model import Job, JobStatus
+from slurmtorc.store import workflows
 from slurmtorc.store.sql import SqlStore
 
 SCANNED = ("SCAN job", "SCAN other", "SCAN result", "SCAN event", "SCAN barrier", "SCAN file")
@@ -52,6 +53,25 @@ def use_every_verb(store: SqlStore, workflow_id: int, node: int) -> None:
     store.rows(Job, workflow_id=workflow_id, status=JobStatus.FAILED)
     store.dependencies([claim.job_id for claim in claims])
     store.give_up(node, [1, 2])
+
+
+def test_jobs_are_looked_up_by_their_ids_to_find_the_most_common_status(
+    watched: tuple[SqlStore, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, executed = watched
+    monkeypatch.setattr(workflows, "_MANY", 0)
+    workflow_id, _ = begin(store, a_draft("a", "b"))
+    executed.clear()
+    store.progress(workflow_id)
+    store.rows(Job, workflow_id=workflow_id)
+    seen = [(statement, line) for statement, line in plans(store, executed) if " job" in line]
+    by_id = [line for statement, line in seen if "json_each" in statement]
+    assert by_id == ["SEARCH job USING INTEGER PRIMARY KEY (rowid=?)"]
+    of_page = [line for statement, line in seen if "BETWEEN" in statement]
+    assert of_page[0] == "SEARCH job USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
+    others = [line for statement, line in seen if line not in {*by_id, *of_page}]
+    assert others
+    assert all("COVERING INDEX ix_job_status" in line for line in others)
 
 
 def test_no_verb_scans_a_table(watched: tuple[SqlStore, list[str]]) -> None:

@@ -27,8 +27,9 @@ from slurmtorc.rules.endings import Stopped
 from slurmtorc.store.sql import SqlStore
 from slurmtorc.worker.attempts import Surroundings
 from slurmtorc.worker.employ import leave
+from slurmtorc.worker.lease import LEASE_S
 from slurmtorc.worker.station import Conduct, Ports, Station
-from slurmtorc.worker.worker import LEASE_S, Worker
+from slurmtorc.worker.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -46,8 +46,8 @@ class Local:
     def stop(self, key: int, *, hard: bool) -> None:
         self.stops.append((key, hard))
 
-    def wait(self, seconds: float) -> None:
-        pass
+    def wait(self, seconds: float, bell: int | None = None) -> bool:  # noqa: ARG002  nobody rings
+        return False
 
     def running(self) -> Collection[int]:
         return []

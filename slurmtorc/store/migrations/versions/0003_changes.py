@@ -13,6 +13,10 @@ depends_on = None
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Json = sa.JSON(none_as_null=True)
 
+_COUNT_JOBS = """
+UPDATE workflow SET job_count = (SELECT count(*) FROM job WHERE job.workflow_id = workflow.id)
+"""
+
 
 def upgrade() -> None:
     """Add columns, then tables."""
@@ -22,8 +26,10 @@ def upgrade() -> None:
         ("job", sa.Column("changed_at", sa.Double(), nullable=True)),
         ("job", sa.Column("changes", Json, nullable=True)),
         ("workflow", sa.Column("linked_jobs", Id, nullable=False, server_default=sa.text("0"))),
+        ("workflow", sa.Column("job_count", sa.Integer(), nullable=False, server_default="0")),
     ):
         op.add_column(table, column)
+    op.execute(_COUNT_JOBS)
     _only_where_known()
     _executions()
     op.create_table(
