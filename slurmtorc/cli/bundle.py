@@ -11,6 +11,7 @@ import click
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,8 +98,8 @@ def _last_sign(store: Store, workflow_id: int) -> float:
 
 
 def _warn_of_younger(folder: Path, workflow_id: int, count: int) -> None:
-    what = f"{count} files in {folder} were written after workflow {workflow_id} had ended"
-    note(f"torc: warning: {what}, perhaps by another store's; they are left alone")
+    late = f"written after workflow {workflow_id} had ended, perhaps by another store's"
+    note(f"torc: warning: left alone, as {late}: {counted(count, 'file')} in {folder}")
 
 
 def _folders(store: Store, workflow_id: int) -> Iterator[Path]:
@@ -131,9 +132,9 @@ def _tell(workflow_id: int, done: list[Packing], *, as_json: bool) -> None:
     for path in bundles:
         click.echo(path)
     sizes = f"{display_memory(sums['raw_bytes'])} as {display_memory(sums['bytes'])}"
-    click.echo(f"Packed {sums['packed']} files, {sizes}; removed {sums['removed']}")
+    click.echo(f"Packed {counted(sums['packed'], 'file')}, {sizes}; removed {sums['removed']}")
     if sums["changed"]:
-        note(f"torc: warning: {sums['changed']} files have changed since, and stay")
+        note(f"torc: warning: left there, as changed since: {counted(sums['changed'], 'file')}")
 
 
 @click.command("unbundle", cls=TorcCommand)
@@ -161,7 +162,7 @@ def unbundle(state: State, workflow_id: int, run_id: tuple[int, ...], remove: bo
     if state.as_json:
         emit_json({"workflow_id": workflow_id, "unpacked": back, "differ": others})
     else:
-        click.echo(f"Unpacked {back} files")
+        click.echo(f"Unpacked {counted(back, 'file')}")
     for name in others:
         note(f"torc: warning: {name} is there with something else in it, and stays")
     return 1 if others else 0

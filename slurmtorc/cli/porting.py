@@ -15,6 +15,7 @@ from slurmtorc.cli.asking import DRY_RUN
 from slurmtorc.cli.context import ID, State, TorcCommand, pass_state
 from slurmtorc.cli.render import emit_json, note
 from slurmtorc.errors import Conflict, NotFound
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,9 +98,10 @@ def import_(state: State, file: str, name: str | None, dry_run: bool) -> None:
         said = {"workflow_id": workflow_id or None, "status": "success", "dry_run": dry_run}
         emit_json(said | {"name": draft.workflow.name, "jobs": count})
     elif dry_run:
-        click.echo(f"{file} can be imported: {draft.workflow.name}, {count} jobs")
+        click.echo(f"{file} can be imported: {draft.workflow.name}, {counted(count, 'job')}")
     else:
-        click.echo(f"Imported workflow {workflow_id} ({draft.workflow.name}): {count} jobs")
+        what = f"workflow {workflow_id} ({draft.workflow.name})"
+        click.echo(f"Imported {what}: {counted(count, 'job')}")
 
 
 def _read(file: str) -> str:

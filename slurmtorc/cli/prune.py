@@ -11,6 +11,7 @@ from slurmtorc.cli.context import State, TorcCommand, pass_state
 from slurmtorc.cli.keeping import kept_store
 from slurmtorc.cli.render import emit_json, emit_table, note, plain
 from slurmtorc.errors import Conflict, TorcError, UsageError
+from slurmtorc.rules.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,14 +81,15 @@ def prune(
         if not state.as_json:
             _show(found, interrupted)
         ask = not (dry_run or no_prompts or state.as_json)
-        if ask and going and not click.confirm(f"Delete {len(going)} workflows?", err=True):
+        question = f"Delete {counted(len(going), 'workflow')}?"
+        if ask and going and not click.confirm(question, err=True):
             return 0
         gone, kept_back = ([], {}) if dry_run else _gone(kept, going)
     if state.as_json:
         told = {"workflows": plain(found), "interrupted": interrupted, "deleted": gone}
         emit_json({"dry_run": dry_run, **told, "errors": kept_back})
     elif not dry_run:
-        click.echo(f"Deleted {len(gone)} workflows")
+        click.echo(f"Deleted {counted(len(gone), 'workflow')}")
     for message in kept_back.values():
         note(f"torc: warning: {message}")
     return 1 if kept_back else 0

@@ -12,6 +12,7 @@ import click
 from slurmtorc.cli.context import State, TorcGroup, pass_state
 from slurmtorc.cli.render import emit_json, emit_table, note
 from slurmtorc.errors import InvalidValue, SandboxError, UsageError
+from slurmtorc.rules.wording import counted
 from slurmtorc.units import display_seconds
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _up_lines(cluster: Cluster, result: Up, seconds: float) -> list[str]:
     took = display_seconds(seconds)
     if result.new:
         version = "{}.{:02}".format(*plan.version)
-        nodes = "1 node" if plan.shape.nodes == 1 else f"{plan.shape.nodes} nodes"
+        nodes = counted(plan.shape.nodes, "node")
         first = f"Slurm {version} with {nodes} is up in {where} ({took})."
     elif result.done:
         first = f"The sandbox in {where} is up again: {', '.join(result.done)} ({took})."

@@ -43,7 +43,7 @@ def create(state: State, file: str) -> None:
     draft = read_draft(file)
     workflow_id = state.open_store(create=True).create(draft)
     if state.as_json:
-        message = f"created with {len(draft.jobs)} jobs"
+        message = f"created with {counted(len(draft.jobs), 'job')}"
         emit_json({"workflow_id": workflow_id, "status": "success", "message": message})
     else:
         click.echo(f"Created workflow {workflow_id}")

@@ -254,8 +254,8 @@ def _waiting(facts: Facts) -> Iterator[Reason]:
     names = [facts.unfinished[one].name for one in chain]
     yield Reason(
         rule="chain",
-        text=f"{several(blocked, 'job')} blocked; the longest chain left has {len(chain)} jobs: "
-        f"{chain_words(names)}",
+        text=f"{several(blocked, 'job')} blocked; the longest chain left has "
+        f"{counted(len(chain), 'job')}: {chain_words(names)}",
         numbers={"blocked": blocked, "length": len(chain), "job_ids": chain},
     )
 

@@ -156,7 +156,8 @@ def _end(seen: Sighting, policy: Policy) -> Recover | Clear | Stop:
         return Stop(rule="max_retries", reason=reason, numbers=numbers, exit_code=SOME_FAILED)
     there = seen.waiting + seen.running + seen.doubtful
     if there or seen.workers:
-        reason = f"{failed}; {there} allocations and {seen.workers} workers end first"
+        others = f"{counted(there, 'allocation')} and {counted(seen.workers, 'worker')}"
+        reason = f"{failed}; {others} end first"
         return Clear(rule="clear", reason=reason, numbers=numbers)
     return Recover(rule="recover", reason=failed, numbers=numbers)
 

@@ -308,9 +308,7 @@ _WAITING = Prepared(
     select(
         or_(
             *(
-                exists().where(
-                    _J.workflow_id == bindparam("workflow"), t.has_status(t.job, status)
-                )
+                exists().where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, status))
                 for status in _LIKELY_FIRST
             )
         ).label("any")

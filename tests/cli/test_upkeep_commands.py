@@ -66,7 +66,7 @@ def test_prune_asks_shows_and_deletes(ran: Torc) -> None:
     assert "No workflow" in ran("workflows", "prune", "--older-than", "1d", "--dry-run").out
     shown = ran("workflows", "prune", "--status", "failed", stdin="n\n")
     assert "small" in shown.out
-    assert "Delete 1 workflows?" in shown.err
+    assert "Delete 1 workflow?" in shown.err
     assert ran("workflows", "get", "1", "-f", "json").json["id"] == 1
     done = ran("workflows", "prune", "--status", "failed", "-f", "json").json
     assert done["deleted"] == [1]
@@ -78,8 +78,8 @@ def test_an_interrupted_deletion_is_shown_and_asked_about(ran: Torc) -> None:
         keeper._change(lambda c: pruning.begin(c, 1, time.time()))
     prune = ("workflows", "prune", "--status", "failed")
     assert ran(*prune, "--dry-run", "-f", "json").json["interrupted"] == [1]
-    assert "Delete 1 workflows?" in ran(*prune, stdin="n\n").err
-    assert ran(*prune, "--no-prompts").out.endswith("Deleted 1 workflows\n")
+    assert "Delete 1 workflow?" in ran(*prune, stdin="n\n").err
+    assert ran(*prune, "--no-prompts").out.endswith("Deleted 1 workflow\n")
 
 
 def test_packed_logs_are_read_as_if_they_were_files(ran: Torc) -> None:
@@ -116,7 +116,7 @@ def test_logs_that_another_store_writes_into_the_same_folder_stay(ran: Torc) -> 
     os.utime(live, (later, later))
     done = ran("logs", "bundle", "1", "--remove")
     assert "removed 5" in done.out
-    assert done.err.count("1 files in") == 1
+    assert done.err.count("1 file in") == 1
     assert "written after workflow 1 had ended" in done.err
     assert live.exists()
 

@@ -181,7 +181,7 @@ def test_an_agent_decides_by_classifying_and_its_output_is_kept(scene: Scene) ->
 def test_what_was_shown_is_not_shown_again_until_something_new_comes(scene: Scene) -> None:
     scene.fail(1)
     asking = scene.asking("true")
-    assert scene.heard(asking).endswith("has answered: 0 of 1 jobs decided".replace("jobs", "job"))
+    assert scene.heard(asking).endswith("has answered: 0 of 1 job decided")
     assert scene.left == ["a"]
     another_watch = scene.asking("true")
     assert (asking.unshown(scene.id), another_watch.unshown(scene.id)) == (0, 0)

@@ -26,7 +26,10 @@ def upgrade() -> None:
         ("job", sa.Column("changed_at", sa.Double(), nullable=True)),
         ("job", sa.Column("changes", Json, nullable=True)),
         ("workflow", sa.Column("linked_jobs", Id, nullable=False, server_default=sa.text("0"))),
-        ("workflow", sa.Column("job_count", sa.Integer(), nullable=False, server_default="0")),
+        (
+            "workflow",
+            sa.Column("job_count", sa.Integer(), nullable=False, server_default=sa.text("0")),
+        ),
     ):
         op.add_column(table, column)
     op.execute(_COUNT_JOBS)
