@@ -45,7 +45,7 @@ class Prepared:
         form = self._form(connection)
         cursor: Any = connection.connection.cursor()
         cursor.execute(form.text, form.bound(values))
-        rows = form.rows(cursor) if cursor.description else []
+        rows = form.rows(cursor.fetchall()) if form.gives_rows else []
         cursor.close()
         return rows
 
@@ -115,6 +115,7 @@ class _Form:
             and (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
         ]
         columns = list(getattr(statement, "exported_columns", ()))
+        self.gives_rows = bool(columns)
         self._make = _row_type([str(column.key) for column in columns])._make
         self._out = [
             (i, convert)
