@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_PAUSES_S = (0.0003, 0.0006, 0.001, 0.002, 0.003, 0.004, 0.005, 0.005, 0.005, 0.005)
+_PAUSES_S = (0.0003, 0.0006, 0.001)
 """Between the first looks. Who has looked in vain so often queues with the kernel, in its order:
 so nobody starves, however many others come and go in between."""
 
