@@ -25,13 +25,14 @@ NEWS = frozenset(
 )
 """What those wait for who have nothing to do: somebody rings when it is committed."""
 
-_INTO = "INSERT INTO event (workflow_id, timestamp, type, data)"
 _INSERT = Prepared(
     texts={
-        "sqlite": f"{_INTO} SELECT :workflow, :now, json_extract(value, '$[0]'), "
-        "json_extract(value, '$[1]') FROM json_each(:rows)",
-        "postgresql": f"{_INTO} SELECT CAST(:workflow AS bigint), CAST(:now AS double precision), "
-        "one ->> 0, one -> 1 FROM json_array_elements(CAST(:rows AS json)) AS one",
+        "sqlite": "INSERT INTO event (workflow_id, timestamp, type, data) "
+        "SELECT :workflow, :now, json_extract(value, '$[0]'), json_extract(value, '$[1]') "
+        "FROM json_each(:rows)",
+        "postgresql": "INSERT INTO event (workflow_id, timestamp, type, data) "
+        "SELECT CAST(:workflow AS bigint), CAST(:now AS double precision), one ->> 0, one -> 1 "
+        "FROM json_array_elements(CAST(:rows AS json)) AS one",
     }
 )
 """All in one statement, in their order: to count ids costs SQLite as much as to insert."""

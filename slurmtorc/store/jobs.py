@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -242,22 +243,22 @@ def _result(each: _Ended, node_id: int) -> tuple[Any, ...]:
 
 def _end(connection: Connection, reports: Sequence[Report], now: float) -> None:
     """Let the jobs have their next status, all that ended alike at once."""
-    alike: dict[tuple[Any, ...], list[int]] = {}
+    over: dict[tuple[JobStatus, int], list[int]] = defaultdict(list)
+    again: dict[bool, list[int]] = defaultdict(list)
     for report in reports:
-        how = (True, report.spared) if report.again else (False, report.status, report.run_id)
-        alike.setdefault(how, []).append(report.job_id)
-    for (again, *how), ids in alike.items():
-        if again:
-            _AGAIN(connection, {"ids": ids, "spared": int(how[0]), "now": now})
-        else:
-            _END(connection, {"ids": ids, "to": int(how[0]), "run": how[1]})
+        alike = again[report.spared] if report.again else over[report.status, report.run_id]
+        alike.append(report.job_id)
+    for (status, run_id), ids in over.items():
+        _END(connection, {"ids": ids, "to": int(status), "run": run_id})
+    for spared, ids in again.items():
+        _AGAIN(connection, {"ids": ids, "spared": int(spared), "now": now})
 
 
 def _touch(connection: Connection, current: Sequence[_Ended]) -> None:
     """Note the modification times of the outputs that were found."""
     touched = [{"file": f, "mtime": m} for each in current for f, m in each.report.files]
-    if touched:
-        _TOUCH.many(connection, touched)
+    for values in touched:
+        _TOUCH(connection, values)
 
 
 def _tell(connection: Connection, current: Sequence[_Ended], now: float) -> None:

@@ -262,6 +262,8 @@ _POSTGRES_ERRORS: tuple[tuple[str, type[StoreError], str], ...] = (
     ("53100", StoreFull, "the server's disk is full; nothing of this step was stored"),
     ("25006", StoreRefused, "the server is read-only; name the primary server in --url"),
     ("40", StoreBusy, "two writers met; try again"),
+    ("26000", StoreBusy, "the server has forgotten a statement; try again"),
+    ("0A000", StoreBusy, "the store was migrated meanwhile; try again"),
     ("55P03", StoreBusy, "another process holds a lock; try again"),
     ("57P", StoreUnavailable, "the server is restarting; try again"),
     ("57", StoreUnavailable, "the server ended the statement before it was done; try again"),

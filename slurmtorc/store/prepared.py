@@ -3,7 +3,7 @@
 SQLAlchemy's own way from a statement to the driver costs ten times what SQLite needs to execute
 it. A worker whose jobs take milliseconds executes a dozen statements for each of them, so those
 are written as all others, compiled by SQLAlchemy when they are first used, and from then on given
-to the driver's cursor as text. They take part in the connection's transaction like any other.
+to the driver as text. They take part in the connection's transaction like any other.
 """
 
 from __future__ import annotations
@@ -43,18 +43,15 @@ class Prepared:
     def __call__(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Execute it; its rows, if it gives any."""
         form = self._form(connection)
+        if form.dialect == "postgresql":
+            from slurmtorc.store import postgres_wire  # noqa: PLC0415  an extra
+
+            return form.rows(postgres_wire.execute(connection, form.text, form.bound(values)))
         cursor: Any = connection.connection.cursor()
         cursor.execute(form.text, form.bound(values))
-        rows = form.rows(cursor) if cursor.description else []
+        rows = form.rows(cursor.fetchall()) if form.gives_rows else []
         cursor.close()
         return rows
-
-    def many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Execute it for each row of values."""
-        form = self._form(connection)
-        cursor: Any = connection.connection.cursor()
-        cursor.executemany(form.text, [form.bound(row) for row in rows])
-        cursor.close()
 
     def _form(self, connection: Connection) -> _Form:
         name = connection.dialect.name
@@ -81,12 +78,14 @@ class Inserted:
         name = connection.dialect.name
         if name not in self._texts:
             self._texts[name] = self._text(connection.dialect)
-        cursor: Any = connection.connection.cursor()
         if name == "postgresql":
+            from slurmtorc.store import postgres_wire  # noqa: PLC0415  an extra
+
             named = [dict(zip(self._names, row, strict=True)) for row in rows]
-            cursor.execute(self._texts[name], (json.dumps(named),))
-        else:
-            cursor.executemany(self._texts[name], rows)
+            postgres_wire.execute(connection, self._texts[name], [json.dumps(named)])
+            return
+        cursor: Any = connection.connection.cursor()
+        cursor.executemany(self._texts[name], rows)
         cursor.close()
 
     def _text(self, dialect: Dialect) -> str:
@@ -96,13 +95,16 @@ class Inserted:
             return f"{head} VALUES ({', '.join('?' * len(self._names))})"
         types = (self._table.c[name].type.compile(dialect) for name in self._names)
         fields = ", ".join(map(" ".join, zip(self._names, types, strict=True)))
-        return f"{head} SELECT {names} FROM json_to_recordset(%s) AS given ({fields})"  # noqa: S608  our names
+        return f"{head} SELECT {names} FROM json_to_recordset($1) AS given ({fields})"  # noqa: S608  our names
 
 
 class _Form:
     """A statement in the words of one database."""
 
-    def __init__(self, statement: Any, dialect: Dialect) -> None:
+    def __init__(self, statement: Any, dialect: Any) -> None:
+        self.dialect = dialect.name
+        if self.dialect == "postgresql":
+            dialect = type(dialect)(paramstyle="numeric_dollar")
         compiled: Any = statement.compile(dialect=dialect)
         self.text = str(compiled)
         self._ordered = _in_order(compiled.positiontup)
@@ -115,6 +117,7 @@ class _Form:
             and (convert := bind.type.dialect_impl(dialect).bind_processor(dialect))
         ]
         columns = list(getattr(statement, "exported_columns", ()))
+        self.gives_rows = bool(columns)
         self._make = _row_type([str(column.key) for column in columns])._make
         self._out = [
             (i, convert)
