@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
@@ -21,11 +20,6 @@ from slurmtorc.errors import StoreRefused
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-_PAUSES_S = (0.0003, 0.0006, 0.001)
-"""Between the first looks. Who has looked in vain so often queues with the kernel, in its order:
-so nobody starves, however many others come and go in between."""
 
 
 class Turns:
@@ -57,20 +51,12 @@ class Turns:
         if self._file is None:
             self._file = self._opened()
         try:
-            if _free(self._file) or self._soon(self._file):
-                return self._file
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return self._waited(self._file)
         except OSError:  # this file system has no such locks
             return None
-        return self._waited(self._file)
-
-    @staticmethod
-    def _soon(file: int) -> bool:
-        """Ask again a few times: a turn is shorter than it takes to let a thread wait for it."""
-        for pause in _PAUSES_S:
-            time.sleep(pause)
-            if _free(file):
-                return True
-        return False
+        return self._file
 
     def _waited(self, file: int) -> int | None:
         """The same after others had their turn. A thread waits, for the kernel knows no limit."""
@@ -89,15 +75,6 @@ class Turns:
             return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise StoreRefused(f"{self._path} cannot be opened: {error.strerror}") from error
-
-
-def _free(file: int) -> bool:
-    """Whether the turn is to be had at once; then it is ours."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 class _Waiting(Thread):
