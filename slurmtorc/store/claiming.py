@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import and_, bindparam, literal_column, select, update
 
 from slurmtorc.errors import NotFound
 from slurmtorc.model import Capacity, Claim, JobStatus, ResourceRequirements
@@ -60,12 +60,17 @@ _CLASS_NEED = t.job_class.c.resource_requirements_id
 _READY_CLASSES = Prepared(_ready_classes_query())
 
 
-def _take_statement(classes: ColumnElement[Any]) -> Prepared:
-    """Take ready jobs of these classes, lowest id first."""
+def _take_statement(first: ColumnElement[Any], *which: ColumnElement[bool]) -> Prepared:
+    """Take ready jobs of some classes, lowest id first.
+
+    Of the index that finds them `first` is the column before the id: each is a look-up for the
+    first ones. Where `first` were said to equal one value, it would be no part of the order, and
+    Postgres might walk along all ids instead, past every job that is over.
+    """
     picked = (
         select(_J.id)
-        .where(_READY, classes)
-        .order_by(_J.id)
+        .where(_J.workflow_id == bindparam("workflow"), *which)
+        .order_by(first, _J.id)
         .limit(bindparam("limit"))
         .with_for_update(skip_locked=True)
     )
@@ -88,9 +93,15 @@ def _take_statement(classes: ColumnElement[Any]) -> Prepared:
     )
 
 
-_TAKE_ONE = _take_statement(_J.class_id == bindparam("class"))
-"""Of one class: the index of ready jobs is in the right order already."""
-_TAKE_ANY = _take_statement(among(_J.class_id, "classes"))
+_TAKE_ONE = _take_statement(
+    _J.class_id,
+    t.has_status(t.job, JobStatus.READY),
+    _J.class_id.between(bindparam("class"), bindparam("class")),
+)
+_READY_IS = literal_column(str(int(JobStatus.READY)))
+_TAKE_ANY = _take_statement(
+    _J.status, _J.status.between(_READY_IS, _READY_IS), among(_J.class_id, "classes")
+)
 
 _OUTPUTS = Prepared(
     select(t.job_output_file.c.job_id, t.file.c.id, t.file.c.path)

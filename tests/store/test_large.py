@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from factories import PLENTY, a_draft, a_job, a_report, begin
+from factories import PLENTY, a_draft, a_job, a_need, a_report, begin
 from sqlalchemy import text
 
 from slurmtorc.errors import Conflict
@@ -190,3 +190,29 @@ def test_a_run_of_some_jobs_writes_no_row_of_the_others_anew(postgres: SqlStore)
     postgres.rerun(workflow_id, [job_id])
     after = versions()
     assert {name for name in before if before[name] != after[name]} == {"a", "b"}
+
+
+READ = """
+SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)
+FROM pg_stat_xact_user_tables WHERE relname = 'job'
+"""
+
+
+@pytest.mark.parametrize("how", ["claim", "claim_next"])
+def test_a_claim_reads_no_more_the_more_jobs_are_over(postgres: SqlStore, how: str) -> None:
+    jobs, over = 4000, 3600
+    needs = [a_need("a"), a_need("b")]
+    draft = a_draft(*(a_job(f"j{i}", requirement=i % 2) for i in range(jobs)), requirements=needs)
+    _, node = begin(postgres, draft)
+    done = 0
+    while done < over:
+        done += len(finish(postgres, node, 400))
+    with postgres.together():
+        before = answer(postgres, READ)
+        if how == "claim":
+            claims = postgres.claim(node, PLENTY, 10)
+        else:
+            claims = postgres.claim_next(node, 10)
+        read = answer(postgres, READ) - before
+    assert len(claims) == 10
+    assert read < jobs / 10, "it went along jobs that are over"
