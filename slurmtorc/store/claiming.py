@@ -98,7 +98,7 @@ _TAKE_ONE = _take_statement(
     t.has_status(t.job, JobStatus.READY),
     _J.class_id.between(bindparam("class"), bindparam("class")),
 )
-_READY_IS = literal_column(str(int(JobStatus.READY)))
+_READY_IS: ColumnElement[int] = literal_column(str(int(JobStatus.READY)))
 _TAKE_ANY = _take_statement(
     _J.status, _J.status.between(_READY_IS, _READY_IS), among(_J.class_id, "classes")
 )
