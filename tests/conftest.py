@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 pytest_plugins = ["cluster", "postgres"]
 
 OURS = ("TORC_", "SLURM", "SBATCH_", "SQUEUE_", "SACCT_", "SINFO_")
+
+
+def pytest_configure() -> None:
+    """Run in the background, Ctrl-C may be ignored; programs started here must not inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

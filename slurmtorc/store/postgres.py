@@ -43,6 +43,9 @@ _PATIENCE = {
 """A server whose host has vanished is noticed within a minute (seconds; the last one is in
 milliseconds): a worker that waited longer could miss its allocation's end."""
 
+_OURS_ALONE = {"prepare_threshold": None}
+"""The driver prepares no statements: after a rollback it would have the server forget all that
+there are, ours too (postgres_wire.py)."""
 
 POOL = 2
 """Connections that a process keeps: one for its verbs, one that hears of news. As many more come
@@ -73,7 +76,7 @@ class Postgres:
                 pool_size=POOL,
                 max_overflow=POOL,
                 pool_pre_ping=True,
-                connect_args=_PATIENCE,
+                connect_args=_PATIENCE | _OURS_ALONE,
             )
         except ImportError:
             remedy = "pip install 'slurmtorc[postgres]'"

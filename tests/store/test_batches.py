@@ -10,7 +10,7 @@ import pytest
 from factories import PLENTY, a_draft, a_job, a_report, begin
 from sqlalchemy import select
 
-from slurmtorc.errors import StoreError
+from slurmtorc.errors import Conflict, StoreError
 from slurmtorc.model import ComputeNode, Job, JobStatus
 from slurmtorc.store import postgres_wire
 from slurmtorc.store import schema as t
@@ -84,6 +84,21 @@ def test_statements_that_a_server_has_forgotten_are_prepared_again(on_postgres: 
     on_postgres._ask(lambda c: c.exec_driver_sql("DEALLOCATE ALL"))
     assert [claim.name for claim in on_postgres.claim(node, PLENTY, 1)] == ["b"]
     assert on_postgres.progress(workflow_id).counts == {JobStatus.PENDING: 2}
+
+
+@pytest.mark.postgres
+def test_statements_are_still_known_after_a_transaction_that_was_undone(
+    on_postgres: SqlStore,
+) -> None:
+    workflow_id, node = begin(on_postgres, a_draft("a", "b"))
+    assert [claim.name for claim in on_postgres.claim(node, PLENTY, 1)] == ["a"]
+    for _ in range(10):  # what a driver would prepare by itself
+        on_postgres.get(ComputeNode, node)
+    with pytest.raises(Conflict), on_postgres.together():
+        on_postgres.rerun(workflow_id, [], after_run=77)
+    with on_postgres.together():  # nothing in here can be tried again
+        on_postgres.get(ComputeNode, node)
+        assert [claim.name for claim in on_postgres.claim(node, PLENTY, 1)] == ["b"]
 
 
 @pytest.mark.postgres
