@@ -7,6 +7,7 @@ alone: what the database takes for the same number of transactions when nobody e
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from bench import hands
 from bench.figures import Row, quantile, value
 from bench.plan import Benchmark, Place, Plan
 from bench.workflows import GIB, a_node, ready_store
+from slurmtorc.__main__ import NEW_OBJECTS
 from slurmtorc.model import Capacity, Ending, JobStatus, Report
 from slurmtorc.store.sql import SqlStore
 
@@ -112,6 +114,7 @@ def client(url: str, connection: Connection[Any, Any]) -> None:
     The first ones are not among them: a process makes its statements when it first needs them,
     and a worker's first ones are measured elsewhere.
     """
+    gc.set_threshold(NEW_OBJECTS)  # as every command of ours does
     with closing(SqlStore(url)) as store:
         node = store.register(a_node(1, BATCH)).id
         claims = exchange(store, node, exchange(store, node, []))
