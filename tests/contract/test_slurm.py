@@ -159,6 +159,7 @@ def test_an_allocation_is_seen_from_its_submission_to_its_end(
             (e := slurm.account([number], begin).get(number))
             and e.state.final
             and e.timelimit_s
+            and e.end_time
             and e
         )
     )
