@@ -8,7 +8,6 @@ line that means nothing; 130 when it was stopped (by Ctrl-C or SIGTERM): then no
 from __future__ import annotations
 
 import argparse
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -93,7 +92,6 @@ def one(benchmark: Benchmark, place: Place, rounds: int) -> tuple[list[Figure], 
         return [], [f"not measured: {error}"]
     finally:
         place.exits.close()
-        shutil.rmtree(place.folder, ignore_errors=True)
     absent = [f"without {name}: {reason}" for name, reason in missing.items()]
     return figures(benchmark.name, plan.rows, done), [*plan.remarks, *absent]
 

@@ -96,7 +96,7 @@ def test_lines_of_a_benchmark_with_peers_have_keys_of_their_own(tmp_path: Path) 
 # ── rounds ───────────────────────────────────────────────────────────────────
 
 
-def test_contenders_take_turns_in_folders_that_go_away(tmp_path: Path) -> None:
+def test_contenders_take_turns_in_folders_that_stay_until_the_end(tmp_path: Path) -> None:
     seen: list[tuple[str, Path]] = []
 
     def contender(name: str) -> Callable[[Path], dict[str, float]]:
@@ -111,7 +111,7 @@ def test_contenders_take_turns_in_folders_that_go_away(tmp_path: Path) -> None:
     rounds, missing = measured(plan, tmp_path, 2)
     assert [name for name, _ in seen] == ["a", "b", "a", "b"]
     assert len({folder for _, folder in seen}) == 4
-    assert not any(folder.exists() for _, folder in seen)
+    assert all((folder / "file").exists() for _, folder in seen)
     assert rounds == [{"a": {"s": 1.0}, "b": {"s": 1.0}}] * 2
     assert not missing
 
