@@ -11,11 +11,6 @@ if TYPE_CHECKING:
 
 _LINE = "%(asctime)s %(levelname)s %(message)s"
 
-# Nothing of these is in a line, and a worker writes one for each of its jobs: the logging module
-# names these switches for that purpose.
-logging._srcfile = None  # noqa: SLF001  where in the code it was said
-logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-
 
 class _Lines(logging.Formatter):
     """Words for a time are made once a second, however many lines there are."""
@@ -47,6 +42,13 @@ def log_to(path: Path | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _Patient(path, delay=True)
         handler.setFormatter(_Lines(_LINE))
+    _note_no_more_than_lines_show()
     logger = logging.getLogger("slurmtorc")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+
+
+def _note_no_more_than_lines_show() -> None:
+    """For whoever writes a line for each job: the switches that logging's documentation names."""
+    logging._srcfile = None  # noqa: SLF001  it has no other name: where a line was said
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, literal_column, select, update
+from sqlalchemy import and_, bindparam, select, update
 
 from slurmtorc.errors import NotFound
 from slurmtorc.model import Capacity, Claim, JobStatus, ResourceRequirements
@@ -98,9 +98,9 @@ _TAKE_ONE = _take_statement(
     t.has_status(t.job, JobStatus.READY),
     _J.class_id.between(bindparam("class"), bindparam("class")),
 )
-_READY_IS: ColumnElement[int] = literal_column(str(int(JobStatus.READY)))
+_IS_READY = t.literal(JobStatus.READY)
 _TAKE_ANY = _take_statement(
-    _J.status, _J.status.between(_READY_IS, _READY_IS), among(_J.class_id, "classes")
+    _J.status, _J.status.between(_IS_READY, _IS_READY), among(_J.class_id, "classes")
 )
 
 _OUTPUTS = Prepared(

@@ -350,12 +350,12 @@ def has_status(table: FromClause, *statuses: JobStatus) -> ColumnElement[bool]:
     So both databases see which index suffices, and nothing has to be expanded at each call. A
     single status is an equation: SQLite takes a partial index for nothing else.
     """
-    numbers = [_literal(status) for status in sorted(statuses)]
+    numbers = [literal(status) for status in sorted(statuses)]
     status = table.c.status
     return status == numbers[0] if len(numbers) == 1 else status.in_(numbers)
 
 
-def _literal(status: JobStatus) -> ColumnElement[int]:
+def literal(status: JobStatus) -> ColumnElement[int]:
     return literal_column(str(int(status)))
 
 
