@@ -132,7 +132,7 @@ def allocation_script(
 ) -> Script:
     """The batch script of one allocation: one worker of this installation on each node."""
     from slurmtorc.model import ExecutionConfig  # noqa: PLC0415
-    from slurmtorc.schedule.submit import directory_of  # noqa: PLC0415
+    from slurmtorc.schedule.folder import directory_of  # noqa: PLC0415
     from slurmtorc.slurm.script import render  # noqa: PLC0415
 
     # -P: a file of the user's called like a module of Python's must not be taken for it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -46,10 +45,10 @@ def list_files(state: State, workflow_id: int, page: Page) -> None:
 
 
 def _now(workflow: Workflow, file: File) -> float | None:
+    from slurmtorc.schedule.folder import directory_of
     from slurmtorc.schedule.looking import modified
 
-    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
-    return modified(directory, file.path)
+    return modified(directory_of(workflow), file.path)
 
 
 def _file_row(workflow: Workflow, file: File) -> tuple[object, ...]:

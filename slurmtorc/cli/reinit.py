@@ -131,11 +131,12 @@ def _refuse_unasked(state: State, workflow: Workflow, how: How) -> None:
 
 def foresee(state: State, workflow: Workflow, *, force: bool) -> int:
     """What a first run would meet, under torc's keys; 1 if it could not begin."""
+    from slurmtorc.schedule.folder import directory_of
     from slurmtorc.schedule.looking import modified, refuse_missing
 
     _refuse_archived(workflow)
     refuse_missing(state.store, workflow, [])  # user data
-    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+    directory = directory_of(workflow)
     needed = state.store.required_files(workflow.id)
     missing = [file.path for file in needed if modified(directory, file.path) is None]
     safe = force or not missing

@@ -276,7 +276,7 @@ def _nothing(plan: Regeneration) -> str:
 
 def _script(state: State, plan: Regeneration, scheduler: SlurmScheduler) -> str:
     from slurmtorc.model import Allocation
-    from slurmtorc.schedule.submit import directory_of
+    from slurmtorc.schedule.folder import directory_of
     from slurmtorc.wiring import allocation_script, shown_url
 
     output = os.path.join(directory_of(plan.workflow), plan.output_dir)  # noqa: PTH118

@@ -184,8 +184,7 @@ def _manner(state: State, given: dict[str, Any]) -> Manner:
 
 def _log(state: State, workflows: Sequence[Workflow]) -> None:
     """Append to the watch's log, beside the workflow's output; one of several is `all`."""
-    from slurmtorc.schedule.folder import make_folder
-    from slurmtorc.schedule.submit import directory_of
+    from slurmtorc.schedule.folder import directory_of, make_folder
 
     host = socket.gethostname().partition(".")[0]
     name = f"wf{workflows[0].id}" if len(workflows) == 1 else "all"

@@ -5,12 +5,12 @@ Nothing is created or changed before every check has passed.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import Conflict, Fault, SpecError
 from slurmtorc.model import Workflow
 from slurmtorc.rules.packing import misfits
+from slurmtorc.schedule.folder import directory_of
 from slurmtorc.schedule.looking import REMEDY, contents, modified, refuse_missing
 from slurmtorc.schedule.reinit import begin_again, plan_reinit
 
@@ -81,7 +81,7 @@ def begin(
         return workflow
     if after_run:
         return _next(store, workflow, ignore_missing=ignore_missing)
-    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+    directory = directory_of(workflow)
     files = {file: modified(directory, file.path) for file in store.required_files(workflow_id)}
     missing = [file.path for file, time in files.items() if time is None]
     refuse_missing(store, workflow, [] if ignore_missing else missing)

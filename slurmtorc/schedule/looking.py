@@ -16,6 +16,7 @@ from slurmtorc.errors import Conflict
 from slurmtorc.model import JobStatus
 from slurmtorc.rules.staleness import Cause, FileSeen, Reason, change
 from slurmtorc.rules.wording import listed
+from slurmtorc.schedule.folder import directory_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -57,7 +58,7 @@ def look(
     store: Store, workflow: Workflow, jobs: Mapping[int, Standing], *, by_contents: bool
 ) -> Sight:
     """Look at every file that jobs read, or that a completed job has written."""
-    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+    directory = directory_of(workflow)
     sight, changed, missing = Sight(), dict[int, Reason](), dict[int, Reason]()
     for file, is_written in store.used_files(workflow.id):
         seen = see(directory, file, is_written=is_written, by_contents=by_contents)
@@ -84,7 +85,7 @@ def new_times(store: Store, workflow: Workflow, chosen: Collection[int]) -> dict
 
     A job that stays must still be told of the change by the next look.
     """
-    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+    directory = directory_of(workflow)
     times = {
         file.id: now
         for file, _ in store.used_files(workflow.id)
@@ -137,7 +138,7 @@ def contents(directory: str, path: str) -> str | None:
 def refuse_missing(store: Store, workflow: Workflow, paths: Sequence[str]) -> None:
     """Raise Conflict if such paths do not exist, or user data has no value that a run needs."""
     if paths:
-        directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+        directory = directory_of(workflow)
         what = f"files that jobs read do not exist in {directory}: {listed(paths)}"
         raise Conflict(f"workflow {workflow.id} cannot begin: {what}; {REMEDY}")
     empty = [data.name for data in store.missing_user_data(workflow.id)]

@@ -36,7 +36,7 @@ from slurmtorc.model import (
     Workflow,
 )
 from slurmtorc.rules.evidence import is_ours
-from slurmtorc.schedule.folder import make_folder
+from slurmtorc.schedule.folder import directory_of, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -271,11 +271,6 @@ def intents(
         )
         for _ in range(config.get("num_allocations", 1))
     ]
-
-
-def directory_of(workflow: Workflow) -> str:
-    """Where the workflow was submitted: relative paths start there."""
-    return workflow.submission_directory or os.getcwd()  # noqa: PTH109
 
 
 def end_surplus(store: Store, slurm: Slurm, workflow_id: int) -> Sequence[Allocation]:

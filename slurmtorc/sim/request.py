@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import SubmissionRefused
 from slurmtorc.ports import Script
-from slurmtorc.schedule.submit import directory_of
+from slurmtorc.schedule.folder import directory_of
 from slurmtorc.slurm.script import job_name
 from slurmtorc.units import KIB, parse_memory, parse_walltime
 

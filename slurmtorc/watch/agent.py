@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from slurmtorc.errors import Conflict, InvalidValue
 from slurmtorc.ports import Order
-from slurmtorc.schedule.submit import directory_of
+from slurmtorc.schedule.folder import directory_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection

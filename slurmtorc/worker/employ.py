@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from slurmtorc.errors import Conflict
 from slurmtorc.loop import drive
 from slurmtorc.model import Capacity, ComputeNode, ExecutionConfig
-from slurmtorc.schedule.folder import make_folder
+from slurmtorc.schedule.folder import directory_of, make_folder
 from slurmtorc.worker.attempts import Surroundings
 from slurmtorc.worker.lease import LEASE_S
 from slurmtorc.worker.monitor import process_of
@@ -91,7 +91,7 @@ def refuse_steps_outside(workflow: Workflow, node: Node) -> None:
 
 def surroundings(workflow: Workflow, output_dir: str, url: str) -> Surroundings:
     """Where a workflow's jobs run. Relative paths start where it was submitted."""
-    directory = workflow.submission_directory or os.getcwd()  # noqa: PTH109
+    directory = directory_of(workflow)
     if not os.path.isdir(directory):  # noqa: PTH112
         message = f"workflow {workflow.id} was submitted in {directory}"
         raise Conflict(f"{message}, which does not exist here; make it, or run where it does")
