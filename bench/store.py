@@ -139,10 +139,8 @@ def exchange(store: SqlStore, node: int, ran: list[Claim]) -> list[Claim]:
         if ran:
             done = store.complete(node, [report(claim) for claim in ran])
             assert len(done) == len(ran), "a job was not ours to complete"
-        claims = store.claim(node, Capacity(cpus=BATCH, memory_bytes=BATCH * GIB), BATCH)
-        if claims:
-            store.start(node, [claim.job_id for claim in claims])
-    return claims
+        free = Capacity(cpus=BATCH, memory_bytes=BATCH * GIB)
+        return store.claim(node, free, BATCH, start=True)
 
 
 def report(claim: Claim) -> Report:

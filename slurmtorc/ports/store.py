@@ -119,7 +119,13 @@ class Store(Revisions, Protocol):
     # jobs
 
     def claim(
-        self, compute_node_id: int, free: Capacity, limit: int, ahead: int = 0
+        self,
+        compute_node_id: int,
+        free: Capacity,
+        limit: int,
+        ahead: int = 0,
+        *,
+        start: bool = False,
     ) -> list[Claim]:
         """Take up to `limit` ready jobs that fit into `free` together: ready -> pending.
 
@@ -127,10 +133,10 @@ class Store(Revisions, Protocol):
         `free.scheduler_id` or of no scheduler first; others only if there are none.
 
         Up to `ahead` more may come with them that do not fit beside them: each is like one of
-        those that do, and fits once that has ended.
+        those that do, and fits once that has ended. With `start` they are running at once.
         """
 
-    def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:
+    def claim_next(self, compute_node_id: int, limit: int, *, start: bool = False) -> list[Claim]:
         """Take up to `limit` ready jobs whatever they need, by priority and id."""
 
     def start(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import and_, bindparam, exists, select, update
 
 from slurmtorc.errors import NotFound
 from slurmtorc.model import Capacity, Claim, JobStatus, ResourceRequirements
 from slurmtorc.rules import packing
 from slurmtorc.rules.status import JobEvent, target
-from slurmtorc.store import records
+from slurmtorc.store import jobs, records
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among, picked_once
 from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Select
 
@@ -60,7 +60,9 @@ _CLASS_NEED = t.job_class.c.resource_requirements_id
 _READY_CLASSES = Prepared(_ready_classes_query())
 
 
-def _take_statement(first: ColumnElement[Any], *which: ColumnElement[bool]) -> Prepared:
+def _take_statement(
+    changes: Mapping[str, Any], first: ColumnElement[Any], *which: ColumnElement[bool]
+) -> Prepared:
     """Take ready jobs of some classes, lowest id first.
 
     Of the index that finds them `first` is the column before the id: each is a look-up for the
@@ -77,7 +79,7 @@ def _take_statement(first: ColumnElement[Any], *which: ColumnElement[bool]) -> P
     return Prepared(
         update(t.job)
         .where(picked_once(_J.id, picked))  # nothing else: they are locked, so they are ready
-        .values(status=int(target(JobEvent.CLAIM)), compute_node_id=bindparam("node"))
+        .values(compute_node_id=bindparam("node"), **changes)
         .returning(
             _J.id,
             _J.name,
@@ -89,19 +91,30 @@ def _take_statement(first: ColumnElement[Any], *which: ColumnElement[bool]) -> P
             _J.stdio,
             _J.failure_handler_id,
             _J.class_id,
+            exists().where(t.job_output_file.c.job_id == _J.id).label("writes"),
         )
     )
 
 
-_TAKE_ONE = _take_statement(
-    _J.class_id,
-    t.has_status(t.job, JobStatus.READY),
-    _J.class_id.between(bindparam("class"), bindparam("class")),
-)
-_IS_READY = t.literal(JobStatus.READY)
-_TAKE_ANY = _take_statement(
-    _J.status, _J.status.between(_IS_READY, _IS_READY), among(_J.class_id, "classes")
-)
+class _Take:
+    """Both ways to take jobs: of one class, and of several."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.one = _take_statement(
+            changes,
+            _J.class_id,
+            t.has_status(t.job, JobStatus.READY),
+            _J.class_id.between(bindparam("class"), bindparam("class")),
+        )
+        ready = t.literal(JobStatus.READY)
+        self.any = _take_statement(
+            changes, _J.status, _J.status.between(ready, ready), among(_J.class_id, "classes")
+        )
+
+
+_CLAIM = _Take(status=int(target(JobEvent.CLAIM)))
+_START = _Take(status=int(target(JobEvent.START)), start_time=bindparam("now"))
+"""Claimed and started: nobody sees what is in between, so it is not written."""
 
 _OUTPUTS = Prepared(
     select(t.job_output_file.c.job_id, t.file.c.id, t.file.c.path)
@@ -112,7 +125,12 @@ _OUTPUTS = Prepared(
 
 
 def claim(
-    connection: Connection, node_id: int, free: Capacity, limit: int, ahead: int = 0
+    connection: Connection,
+    node_id: int,
+    free: Capacity,
+    limit: int,
+    ahead: int = 0,
+    start_at: float | None = None,
 ) -> list[Claim]:
     """Take ready jobs that fit together into `free`, and some that are like them."""
     workflow_id = _workflow_of(connection, node_id)
@@ -120,19 +138,21 @@ def claim(
         return []
     classes = _ready_classes(connection, workflow_id)
     for preferred in _by_scheduler(classes, free.scheduler_id):
-        taker = _Taker(connection, workflow_id, node_id, limit)
+        taker = _Taker(connection, workflow_id, node_id, limit, start_at)
         claimed = taker.fill(preferred, free, ahead)
         if claimed:
             return claimed
     return []
 
 
-def claim_next(connection: Connection, node_id: int, limit: int) -> list[Claim]:
+def claim_next(
+    connection: Connection, node_id: int, limit: int, start_at: float | None = None
+) -> list[Claim]:
     """Take ready jobs by priority and id, whatever they need."""
     workflow_id = _workflow_of(connection, node_id)
     if workflow_id is None or limit <= 0:
         return []
-    taker = _Taker(connection, workflow_id, node_id, limit)
+    taker = _Taker(connection, workflow_id, node_id, limit, start_at)
     classes = sorted(_ready_classes(connection, workflow_id), key=lambda c: -c.priority)
     for _, alike in groupby(classes, key=lambda c: c.priority):
         taker.left -= taker.take(list(alike), taker.left)
@@ -178,9 +198,20 @@ def _by_scheduler(classes: Sequence[_Class], mine: int | None) -> tuple[list[_Cl
 class _Taker:
     """One claim in progress."""
 
-    def __init__(self, connection: Connection, workflow_id: int, node_id: int, limit: int) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        workflow_id: int,
+        node_id: int,
+        limit: int,
+        start_at: float | None,
+    ) -> None:
+        """`start_at`: they are started too, at this moment."""
         self.connection = connection
-        self.values = {"workflow": workflow_id, "node": node_id}
+        self.workflow_id = workflow_id
+        self.start_at = start_at
+        self.statements = _CLAIM if start_at is None else _START
+        self.values = {"workflow": workflow_id, "node": node_id, "now": start_at}
         self.left = limit
         self.taken: list[tuple[Any, ResourceRequirements]] = []
 
@@ -208,20 +239,25 @@ class _Taker:
         needs = {one.id: one.need for one in alike}
         which = {"class": alike[0].id} if len(alike) == 1 else {"classes": list(needs)}
         values = {**self.values, **which, "limit": count}
-        statement = _TAKE_ONE if len(alike) == 1 else _TAKE_ANY
+        statement = self.statements.one if len(alike) == 1 else self.statements.any
         rows = sorted(statement(self.connection, values), key=lambda row: row.id)
         self.taken += [(row, needs[row.class_id]) for row in rows]
         return len(rows)
 
     def claims(self) -> list[Claim]:
         """What was taken, with the outputs each job declares."""
-        if not self.taken:
-            return []
-        outputs: dict[int, list[tuple[int, str]]] = {}
-        found = _OUTPUTS(self.connection, {"ids": [row.id for row, _ in self.taken]})
-        for job_id, file_id, path in found:
-            outputs.setdefault(job_id, []).append((file_id, path))
+        if self.start_at is not None:
+            rows = [row for row, _ in self.taken]
+            jobs.tell_started(self.connection, self.workflow_id, rows, self.start_at)
+        outputs = self._outputs([row.id for row, _ in self.taken if row.writes])
         return [_claim(row, need, outputs.get(row.id, ())) for row, need in self.taken]
+
+    def _outputs(self, job_ids: Sequence[int]) -> dict[int, list[tuple[int, str]]]:
+        outputs: dict[int, list[tuple[int, str]]] = {}
+        if job_ids:
+            for job_id, file_id, path in _OUTPUTS(self.connection, {"ids": job_ids}):
+                outputs.setdefault(job_id, []).append((file_id, path))
+        return outputs
 
 
 def _claim(row: Any, need: ResourceRequirements, outputs: Iterable[tuple[int, str]]) -> Claim:

@@ -58,12 +58,17 @@ def start(connection: Connection, node_id: int, job_ids: Sequence[int], now: flo
     values = {"ids": list(job_ids), "node": node_id, "now": now}
     rows = sorted(_START(connection, values), key=lambda row: row.id)
     if rows:
-        happened = [
-            ("job_started", {"job_id": r.id, "job_name": r.name, "attempt_id": r.attempt_id})
-            for r in rows
-        ]
-        events.write(connection, rows[0].workflow_id, now, happened)
+        tell_started(connection, rows[0].workflow_id, rows, now)
     return [row.id for row in rows]
+
+
+def tell_started(connection: Connection, workflow_id: int, rows: Sequence[Any], now: float) -> None:
+    """These jobs of one workflow are running now."""
+    happened = [
+        ("job_started", {"job_id": row.id, "job_name": row.name, "attempt_id": row.attempt_id})
+        for row in rows
+    ]
+    events.write(connection, workflow_id, now, happened)
 
 
 def release(connection: Connection, node_id: int, job_ids: Sequence[int], now: float) -> list[int]:

@@ -27,7 +27,7 @@ CHANNEL = "torc"
 """What writers ring and waiting workers listen to, of whichever workflow."""
 RINGS = "rings"
 """Among what is known of a connection: whether its transaction has news."""
-_RING = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', '')"
+_RING = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', '')".encode()
 SNAPSHOT_S = 1.0
 """How often the server is asked by those that listen."""
 DEAD_ROWS = "dead rows"
@@ -136,10 +136,10 @@ class Postgres:
         with ending(connection):
             yield
         if connection.info[RINGS]:
-            driver: Any = connection.connection.driver_connection
+            from slurmtorc.store import postgres_wire  # noqa: PLC0415  an extra
+
             with suppress(Exception):  # what was to be told is committed, told or not
-                driver.execute(_RING)
-                driver.commit()
+                postgres_wire.say(connection, _RING)
 
     def load(
         self,

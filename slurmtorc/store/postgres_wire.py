@@ -37,8 +37,7 @@ def execute(connection: Connection, statement: str, values: Sequence[Any]) -> li
     driver: Any = connection.connection.driver_connection
     given = [None if value is None else _written(value) for value in values]
     if driver.pgconn.transaction_status == TransactionStatus.IDLE:
-        driver.pgconn.send_query(b"BEGIN")
-        _answer(driver)
+        say(connection, b"BEGIN")
     name = _prepared(connection, driver, statement)
     driver.pgconn.send_query_prepared(name, given)
     try:
@@ -52,6 +51,13 @@ def execute(connection: Connection, statement: str, values: Sequence[Any]) -> li
     reader = Transformer(driver)
     reader.set_pgresult(answer)
     return reader.load_rows(0, answer.ntuples, tuple)
+
+
+def say(connection: Connection, words: bytes) -> None:
+    """Execute a statement without values; outside of a transaction it is one of its own."""
+    driver: Any = connection.connection.driver_connection
+    driver.pgconn.send_query(words)
+    _answer(driver)
 
 
 def _prepared(connection: Connection, driver: Any, statement: str) -> bytes:

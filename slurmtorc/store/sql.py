@@ -128,14 +128,22 @@ class SqlStore(Revising):
     # ── jobs ─────────────────────────────────────────────────────────────────
 
     def claim(
-        self, compute_node_id: int, free: Capacity, limit: int, ahead: int = 0
+        self,
+        compute_node_id: int,
+        free: Capacity,
+        limit: int,
+        ahead: int = 0,
+        *,
+        start: bool = False,
     ) -> list[Claim]:
         """Take ready jobs that fit."""
-        return self._change(lambda c: claiming.claim(c, compute_node_id, free, limit, ahead))
+        now = self.clock.now() if start else None
+        return self._change(lambda c: claiming.claim(c, compute_node_id, free, limit, ahead, now))
 
-    def claim_next(self, compute_node_id: int, limit: int) -> list[Claim]:
+    def claim_next(self, compute_node_id: int, limit: int, *, start: bool = False) -> list[Claim]:
         """Take ready jobs whatever they need."""
-        return self._change(lambda c: claiming.claim_next(c, compute_node_id, limit))
+        now = self.clock.now() if start else None
+        return self._change(lambda c: claiming.claim_next(c, compute_node_id, limit, now))
 
     def start(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
         """Pending -> running."""

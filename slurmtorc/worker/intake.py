@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from slurmtorc.worker.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from slurmtorc.model import Claim, ComputeNode
     from slurmtorc.ports import Store
     from slurmtorc.worker.rooms import Place, Rooms
@@ -48,7 +46,7 @@ class Intake:
     # ── inside the transaction ───────────────────────────────────────────────
 
     def choose(self, running: int, seconds: float | None) -> list[Claim]:
-        """Jobs to be started in the store: those that have a place now, then those ahead."""
+        """Jobs that are started in the store: those that have a place now, then those ahead."""
         self._chosen, self._ahead = [], []
         if self.has_room(running):
             if self._anywhere(seconds):
@@ -64,7 +62,7 @@ class Intake:
     def _ask(self, running: int, seconds: float | None) -> None:
         assert self._limit is not None
         wanted = self._limit - running + self.shelf.ahead(self._limit)
-        claims = self._store.claim_next(self._node_id, wanted)
+        claims = self._store.claim_next(self._node_id, wanted, start=True)
         self._chosen, self._ahead = self._settled(claims, running, seconds)
 
     def _ask_for_rooms(self, running: int, seconds: float | None) -> None:
@@ -75,7 +73,7 @@ class Intake:
             if most <= 0:
                 return
             ahead = max(0, self.shelf.ahead(begun + 1) - len(self._ahead))
-            claims = self._store.claim(self._node_id, offer, most, ahead)
+            claims = self._store.claim(self._node_id, offer, most, ahead, start=True)
             placed, rest = self._settled(claims, begun, seconds)
             self._chosen += placed
             self._ahead += rest
@@ -99,15 +97,12 @@ class Intake:
 
     # ── afterwards ───────────────────────────────────────────────────────────
 
-    def keep(self, started: Collection[int], now: float) -> list[tuple[Claim, Place]]:
-        """It is committed, and these are started: those that have a place begin now."""
+    def keep(self, now: float) -> list[tuple[Claim, Place]]:
+        """It is committed: those that have a place begin now."""
         chosen, self._chosen = self._chosen, []
-        for claim, _ in chosen:
-            if claim.job_id not in started:
-                self._rooms.leave(claim.job_id)
-        self.shelf.add([claim for claim in self._ahead if claim.job_id in started], now)
+        self.shelf.add(self._ahead, now)
         self._ahead = []
-        return [(claim, place) for claim, place in chosen if claim.job_id in started]
+        return chosen
 
     def forget(self) -> None:
         """Nobody knows whether it was committed: nothing was chosen."""

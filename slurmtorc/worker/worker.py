@@ -323,7 +323,6 @@ class Worker:
     def _exchange(self) -> None:
         """Report and claim in one transaction; launch what was claimed once it is committed."""
         store, node_id = self.ports.store, self.station.node.id
-        started: list[int] = []
         with store.together():
             if self._reports:
                 self._lease.renew(self.ports.clock.now(), along=True)
@@ -331,10 +330,9 @@ class Worker:
             if self.left is None:
                 claims = self._intake.choose(len(self.running), self._seconds_left())
                 self._recovering.learn(store, claims)
-                started = store.start(node_id, [c.job_id for c in claims]) if claims else []
         self._reports = []
         if self.left is None:
-            self._launch(self._intake.keep(set(started), self.ports.clock.now()))
+            self._launch(self._intake.keep(self.ports.clock.now()))
 
     def _seconds_left(self) -> float | None:
         end = self.conduct.end_time

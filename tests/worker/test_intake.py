@@ -44,9 +44,8 @@ class Desk:
 
     def ask(self) -> None:
         """One exchange with the store."""
-        claims = self.intake.choose(len(self.running), None)
-        started = self.store.start(self.node, [claim.job_id for claim in claims])
-        self.launch(self.intake.keep(started, self.now))
+        self.intake.choose(len(self.running), None)
+        self.launch(self.intake.keep(self.now))
 
     def fill(self) -> None:
         """From what is started already."""
