@@ -42,10 +42,12 @@ _READY = and_(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, JobSt
 
 def _ready_classes_query() -> Select[Any]:
     """One step per class with ready jobs, each an index look-up, however many jobs are ready."""
-    # not min(): Postgres would read them all where it believes that there are few
-    lowest = select(_J.class_id).where(_READY).order_by(_J.class_id, _J.id).limit(1)
-    ready = select(lowest.scalar_subquery().label("class_id")).cte("ready", recursive=True)
-    following = lowest.where(_J.class_id > ready.c.class_id).scalar_subquery()
+    # Not max(): Postgres would read them all where it believes that there are few. From the end:
+    # at the beginning an index holds those that were ready until a moment ago.
+    last = select(_J.class_id).where(_READY)
+    last = last.order_by(_J.class_id.desc(), _J.id.desc()).limit(t.ONE)
+    ready = select(last.scalar_subquery().label("class_id")).cte("ready", recursive=True)
+    following = last.where(_J.class_id < ready.c.class_id).scalar_subquery()
     ready = ready.union_all(select(following).where(ready.c.class_id.is_not(None)))
     needs = (column.label(name) for name, column in _NEEDS.columns.items())
     wanted = t.job_class.c.scheduler_id.label("wanted_scheduler")

@@ -8,7 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, exists, not_, or_, select, update
+from sqlalchemy import bindparam, not_, or_, select, update
 
 from slurmtorc.model import COMPLETE, OPEN, JobStatus, Report
 from slurmtorc.rules.endings import ORPHANED
@@ -22,7 +22,7 @@ from slurmtorc.store.prepared import Inserted, Prepared
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Connection, Update
+    from sqlalchemy import ColumnElement, Connection, Update
 
 _J = t.job.c
 
@@ -301,7 +301,7 @@ def _event(each: _Ended) -> tuple[str, dict[str, Any]]:
 _UNFINISHED = Prepared(
     select(_J.id)
     .where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN))
-    .limit(1)
+    .limit(t.ONE)
 )
 
 
@@ -310,16 +310,20 @@ _LIKELY_FIRST = (
     JobStatus.READY, JobStatus.PENDING, JobStatus.PENDING_FAILED, JobStatus.UNINITIALIZED
 )  # fmt: skip
 assert {*_LIKELY_FIRST} == OPEN - {JobStatus.RUNNING, JobStatus.BLOCKED}
-_WAITING = Prepared(
-    select(
-        or_(
-            *(
-                exists().where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, status))
-                for status in _LIKELY_FIRST
-            )
-        ).label("any")
-    )
-)
+
+
+def _some(status: JobStatus) -> ColumnElement[bool]:
+    """Whether any job has this status; looked for from the end.
+
+    Jobs are taken from the beginning: there an index holds those that had it until a moment ago,
+    and Postgres steps over every one.
+    """
+    last = select(_J.id).where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, status))
+    last = last.order_by(_J.status.desc(), _J.id.desc()).limit(t.ONE)
+    return last.scalar_subquery().is_not(None)
+
+
+_WAITING = Prepared(select(or_(*map(_some, _LIKELY_FIRST)).label("any")))
 """One look-up for each status: of several at once Postgres expects many, and reads all jobs."""
 _LAST_ONES_MEET = Prepared(
     select(t.workflow.c.id)

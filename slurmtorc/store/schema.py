@@ -356,7 +356,12 @@ def has_status(table: FromClause, *statuses: JobStatus) -> ColumnElement[bool]:
 
 
 def literal(status: JobStatus) -> ColumnElement[int]:
+    """A status as a number in the statement's text."""
     return literal_column(str(int(status)))
+
+
+ONE: ColumnElement[int] = literal_column("1")
+"""For `limit`. Where that is a parameter, Postgres expects many rows and plans anew each time."""
 
 
 def written(statuses: Iterable[JobStatus]) -> str:
