@@ -13,17 +13,25 @@ _LINE = "%(asctime)s %(levelname)s %(message)s"
 
 
 class _Lines(logging.Formatter):
-    """Words for a time are made once a second, however many lines there are."""
+    """Every line of a message begins with its time, of which the words are made once a second."""
 
     _second = -1
     _words = ""
 
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of the file for each line of the message."""
+        first, *more = super().format(record).split("\n")
+        if not more:
+            return first
+        head = f"{record.asctime} {record.levelname} "
+        return "\n".join([first, *(head + line for line in more)])
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802  logging's name
-        """2026-11-21 18:03:59,123."""
+        """2026-11-21 18:03:59,123, or as the handler wants it."""
         if int(record.created) != self._second:
             self._second = int(record.created)
             self._words = super().formatTime(record, datefmt or "%Y-%m-%d %H:%M:%S")
-        return f"{self._words},{int(record.msecs):03d}"
+        return self._words if datefmt else f"{self._words},{int(record.msecs):03d}"
 
 
 class _Patient(logging.FileHandler):
@@ -37,7 +45,7 @@ def log_to(path: Path | None) -> None:
     """Write this program's log to a file, or to stderr."""
     if path is None:
         handler: logging.Handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter(_LINE, datefmt="%H:%M:%S"))
+        handler.setFormatter(_Lines(_LINE, datefmt="%H:%M:%S"))
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = _Patient(path, delay=True)

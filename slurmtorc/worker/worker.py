@@ -20,6 +20,7 @@ from slurmtorc.rules.endings import Stopped
 from slurmtorc.rules.idling import Leave, Stay, decide
 from slurmtorc.worker.actions import Acting, is_action
 from slurmtorc.worker.attempts import attempt_of, order_for, report_of
+from slurmtorc.worker.diary import Diary
 from slurmtorc.worker.doubts import Doubts
 from slurmtorc.worker.intake import Intake
 from slurmtorc.worker.lease import Lease
@@ -69,6 +70,7 @@ class Worker:
         self._rooms = Rooms(station.whole, station.gpus, station.nodes)
         self._intake = Intake(ports.store, station.node, self._rooms, conduct.max_parallel_jobs)
         self._doubts = Doubts(ports.why)
+        self._diary = Diary()
         self._stats: list[SlurmStats] = []
         self._reports: list[Report] = []
         self._recovering = Recovering(
@@ -84,9 +86,8 @@ class Worker:
         self._lease = Lease(ports.store, station.node.id)
         self._news = News(ports.store, ports.launcher, ports.clock)
         self._interrupts = 0
-        self._stopped_at = 0.0
         self._idle_since = ports.clock.now()
-        self._next_outlook = 0.0
+        self._stopped_at = self._next_outlook = 0.0
 
     # ── the step ─────────────────────────────────────────────────────────────
 
@@ -102,6 +103,8 @@ class Worker:
                 self.outage.over()
             except StoreUnavailable as error:
                 self._outage(error, now)
+        else:
+            self._diary.write()
         if self._is_over(now):
             return None
         return self._rest(now)
@@ -130,12 +133,14 @@ class Worker:
 
     def finish(self) -> None:
         """The last words of a worker that has ended: accounts that were still out."""
+        self._diary.write()
         if self.stopped is not Stopped.ALLOCATION:
             with contextlib.suppress(StoreUnavailable):  # no result depends on them
                 self._note_accounts(last=True)
 
     def kill(self) -> None:
         """End all jobs now; for the case that this worker itself has failed."""
+        self._diary.write()
         self._signal(hard=True)
 
     def _rest(self, now: float) -> float:
@@ -173,21 +178,9 @@ class Worker:
             return self._recovering.ended(exit_, self.stopped)
         attempt = self.running[exit_.key]
         self._intake.shelf.learn(exit_.end_time - exit_.start_time)
-        report = self._reported(attempt, exit_)
-        return self._recovering.judged(attempt, report, self.stopped, canceled=self._canceled)
-
-    def _reported(self, attempt: Attempt, exit_: Exit) -> Report:
         report = report_of(attempt, exit_, self.around, self.stopped)
-        log.info(
-            "Job %s job_id=%d job_name=%s attempt_id=%d return_code=%d ending=%s",
-            report.status.word,
-            report.job_id,
-            attempt.claim.name,
-            report.attempt_id,
-            report.return_code,
-            report.ending.value,
-        )
-        return report
+        self._diary.note(attempt, report)
+        return self._recovering.judged(attempt, report, self.stopped, canceled=self._canceled)
 
     def _ahead(self) -> list[int]:
         """Jobs that are started in the store and have not begun."""
@@ -323,6 +316,7 @@ class Worker:
     def _exchange(self) -> None:
         """Report and claim in one transaction; launch what was claimed once it is committed."""
         store, node_id = self.ports.store, self.station.node.id
+        self._diary.write()
         with store.together():
             if self._reports:
                 self._lease.renew(self.ports.clock.now(), along=True)
