@@ -297,6 +297,35 @@ def test_a_claim_brings_all_it_takes_to_run_the_job(store: Store) -> None:
     assert (claim.attempt_id, claim.requirement.name) == (1, "default")
 
 
+@pytest.mark.parametrize("whatever", [False, True])
+def test_jobs_that_are_started_by_their_claim_are_running_and_that_is_told(
+    store: Store, clock: ManualClock, whatever: bool
+) -> None:
+    draft = a_draft(a_job("a", output_files=(0,)), "b", "c", files=[File(name="f", path="f.txt")])
+    workflow_id, node = begin(store, draft)
+    seen = store.events(workflow_id)[-1].id
+    claims = (
+        store.claim_next(node, 2, start=True)
+        if whatever
+        else store.claim(node, PLENTY, 2, start=True)
+    )
+    assert [(claim.name, [path for _, path in claim.outputs]) for claim in claims] == [
+        ("a", ["f.txt"]),
+        ("b", []),
+    ]
+    assert statuses(store, workflow_id) == {"a": "running", "b": "running", "c": "ready"}
+    assert {store.get(Job, claim.job_id).start_time for claim in claims} == {clock.now()}
+    told = [(event.type, event.data) for event in store.events(workflow_id, seen)]
+    assert told == [
+        ("job_started", {"job_id": claim.job_id, "job_name": claim.name, "attempt_id": 1})
+        for claim in claims
+    ]
+    assert store.held(node) == [claim.job_id for claim in claims]
+    assert store.complete(node, [a_report(claim) for claim in claims]) == [
+        claim.job_id for claim in claims
+    ]
+
+
 @pytest.mark.parametrize("limit", [0, -1])
 def test_a_claim_of_nothing_takes_nothing(store: Store, limit: int) -> None:
     workflow_id, node = begin(store, a_draft("a"))

@@ -64,7 +64,7 @@ def test_reports_of_one_batch_come_to_what_they_come_to_one_by_one(store: SqlSto
 def test_a_claim_takes_the_lowest_ids_and_no_more_than_it_is_to(store: SqlStore) -> None:
     _, node = begin(store, a_draft(*(a_job(f"j{i:02}") for i in range(30))))
     first, second = store.claim(node, PLENTY, 12), store.claim(node, PLENTY, 12)
-    assert [claim.name for claim in first + second] == [f"j{i:02}" for i in range(24)]
+    assert [claim.name for claim in first + second] == [f"j{i:02}" for i in range(120)]
 
 
 # ── straight to the server ───────────────────────────────────────────────────
@@ -75,6 +75,27 @@ def on_postgres(fresh_postgres: str) -> Iterator[SqlStore]:
     opened = SqlStore(fresh_postgres)
     yield opened
     opened.close()
+
+
+@pytest.mark.postgres
+def test_a_server_plans_a_statement_a_few_times_and_keeps_the_plan(on_postgres: SqlStore) -> None:
+    first = [f"a{i}" for i in range(120)]
+    draft = a_draft(*first, *(a_job(f"b{i}", i) for i in range(120)))
+    _, node = begin(on_postgres, draft)
+    on_postgres._ask(lambda c: c.exec_driver_sql("ANALYZE job"))
+    claims = on_postgres.claim(node, PLENTY, 10, start=True)
+    while claims:
+        on_postgres.complete(node, [a_report(claim) for claim in claims])
+        claims = on_postgres.claim(node, PLENTY, 10, start=True)
+    plans = on_postgres._ask(
+        lambda c: c.exec_driver_sql(
+            "SELECT generic_plans + custom_plans, custom_plans, statement "
+            "FROM pg_prepared_statements"
+        ).all()
+    )
+    often = [(each, statement) for all_, each, statement in plans if all_ > 10]
+    assert len(often) > 8
+    assert [statement for each, statement in often if each > 5] == []
 
 
 @pytest.mark.postgres
