@@ -79,6 +79,8 @@ class Monitor:
         self.interval = interval
         self._tracks: dict[int, _Track] = {}
         self._last = 0.0
+        self._own_peak = 0
+        """KiB; what we had when this was last worth asking."""
         self._due = math.inf
         """No process is due before."""
 
@@ -119,25 +121,25 @@ class Monitor:
         track = self._tracks.pop(key)
         elapsed = max(now - track.started, 1e-6)
         average_cpu = 100 * (rusage.ru_utime + rusage.ru_stime) / elapsed
-        peak = max(track.peak_memory, _by_kernel(rusage, seen=track.looks > 0))
+        peak = max(track.peak_memory, self._by_kernel(rusage, seen=track.looks > 0))
         mean = peak
         if track.looks:
             seconds = track.memory_seconds + (now - track.last_look) * track.last_memory
             mean = min(peak, int(seconds / elapsed))
         return Usage(peak, mean, max(track.peak_cpu, average_cpu), average_cpu)
 
+    def _by_kernel(self, rusage: resource.struct_rusage, *, seen: bool) -> int:
+        """Peak memory by the kernel's account, as far as it is the job's own.
 
-def _by_kernel(rusage: resource.struct_rusage, *, seen: bool) -> int:
-    """Peak memory by the kernel's account, as far as it is the job's own.
-
-    Page faults add up over all processes of a job, so they say something only of a short one.
-    """
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if rusage.ru_maxrss > own:
-        return rusage.ru_maxrss * _KIB
-    if seen:
-        return 0
-    return min(rusage.ru_maxrss * _KIB, (rusage.ru_minflt + rusage.ru_majflt) * _PAGE)
+        Page faults add up over all processes of a job, so they say something only of a short one.
+        """
+        if rusage.ru_maxrss > self._own_peak:  # it has not become smaller since
+            self._own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if rusage.ru_maxrss > self._own_peak:
+            return rusage.ru_maxrss * _KIB
+        if seen:
+            return 0
+        return min(rusage.ru_maxrss * _KIB, (rusage.ru_minflt + rusage.ru_majflt) * _PAGE)
 
 
 # ── /proc ────────────────────────────────────────────────────────────────────
