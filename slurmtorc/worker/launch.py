@@ -91,7 +91,8 @@ class LocalLauncher:
 
     def poll(self) -> list[Exit]:
         """Processes that ended since the last call."""
-        self._collect(0)
+        if not self._ended:  # else the wait has just collected
+            self._collect(0)
         self._sample()
         self._try_again()
         ended, self._ended = self._ended, []
@@ -190,16 +191,14 @@ class LocalLauncher:
         happened = self._epoll.poll(seconds)
         for fd, _ in happened:
             if fd in self._by_fd:
-                self._reap(self._by_fd[fd])
+                self._reap(self._running[self._by_fd[fd]])
             elif self._wakeup.drained(fd):
-                for key in [k for k, r in self._running.items() if r.pidfd is None]:
-                    self._reap(key)
+                for running in [r for r in self._running.values() if r.pidfd is None]:
+                    if _has_ended(running.pid):
+                        self._reap(running)
         return bool(happened)
 
-    def _reap(self, key: int) -> None:
-        running = self._running[key]
-        if os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            return
+    def _reap(self, running: _Running) -> None:
         # Until it is reaped its process group cannot be anybody else's.
         try:  # noqa: SIM105  suppress() costs, and this is for every job
             os.killpg(running.pid, signal.SIGKILL)
@@ -210,7 +209,7 @@ class LocalLauncher:
         if running.pidfd is not None:
             os.close(running.pidfd)  # which ends epoll's interest in it
             del self._by_fd[running.pidfd]
-        del self._running[key]
+        del self._running[running.order.key]
         if not self._running:
             self._guard.idle()
         self._ended.append(self._exit(running, status, rusage))
@@ -249,6 +248,10 @@ class LocalLauncher:
     def _above(self, memory: Mapping[int, int]) -> set[int]:
         limits = {key: self._running[key].order.memory_limit for key in memory}
         return {key for key, used in memory.items() if used > (limits[key] or math.inf)}
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _kill(strays: Mapping[int, int]) -> None:
