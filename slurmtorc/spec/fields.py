@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -59,6 +62,27 @@ Parameters = Annotated[
 """Values are read by parameters.py, which can say more about them than a type can."""
 
 
+def _described(schema: dict[str, Any], shape: type[BaseModel]) -> None:
+    """What is written under a field describes it.
+
+    It is read when a schema is wanted. Pydantic can do so too, but at each import, and for
+    that it would read and parse our source a score of times before any file is checked.
+    """
+    for base in reversed(shape.__mro__):
+        if base is not Shape and issubclass(base, Shape):
+            for name, description in _descriptions(base).items():
+                schema["properties"][name]["description"] = description
+
+
+def _descriptions(shape: type) -> dict[str, str]:
+    body: list[Any] = ast.parse(inspect.getsource(shape)).body[0].body  # type: ignore[attr-defined]
+    return {
+        field.target.id: inspect.cleandoc(below.value.value)
+        for field, below in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }
+
+
 class Shape(BaseModel):
     """What all sections share: no coercion, and no unknown key."""
 
@@ -67,5 +91,5 @@ class Shape(BaseModel):
         extra="forbid",
         frozen=True,
         defer_build=True,
-        use_attribute_docstrings=True,
+        json_schema_extra=_described,
     )
