@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from slurmtorc.errors import InvalidValue
 from slurmtorc.units import parse_duration, parse_memory, parse_walltime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _memory(text: str) -> str:
@@ -63,24 +66,28 @@ Parameters = Annotated[
 
 
 def _described(schema: dict[str, Any], shape: type[BaseModel]) -> None:
-    """What is written under a field describes it.
+    """The text under a field is its description.
 
     It is read when a schema is wanted. Pydantic can do so too, but at each import, and for
     that it would read and parse our source a score of times before any file is checked.
     """
     for base in reversed(shape.__mro__):
         if base is not Shape and issubclass(base, Shape):
-            for name, description in _descriptions(base).items():
-                schema["properties"][name]["description"] = description
+            for name, text in _texts(base):
+                schema["properties"][name]["description"] = text
 
 
-def _descriptions(shape: type) -> dict[str, str]:
-    body: list[Any] = ast.parse(inspect.getsource(shape)).body[0].body  # type: ignore[attr-defined]
-    return {
-        field.target.id: inspect.cleandoc(below.value.value)
-        for field, below in pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr)
-    }
+def _texts(shape: type) -> Iterator[tuple[str, str]]:
+    """The fields of a class, each with the text under it."""
+    for statement in ast.parse(inspect.getsource(shape)).body:
+        assert isinstance(statement, ast.ClassDef)
+        for pair in pairwise(statement.body):
+            match pair:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ):
+                    yield name, inspect.cleandoc(text)
 
 
 class Shape(BaseModel):

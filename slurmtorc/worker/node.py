@@ -18,8 +18,10 @@ from slurmtorc.slurm.nodes import expand_counts, expand_nodes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+KIB = 1024
 MIB = 1024**2
 
+_MEMORY = Path("/proc/meminfo")
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -113,9 +115,7 @@ def _memory(env: Mapping[str, str], cpus: int) -> int:
 
 
 def _machine_memory() -> int:
-    import psutil  # noqa: PLC0415  not needed where Slurm says it
-
-    total: int = psutil.virtual_memory().total
+    total = int(_MEMORY.read_text().split()[1]) * KIB  # "MemTotal:", then how many kB
     for limit in _CGROUP_LIMITS:
         try:
             total = min(total, int(limit.read_text()))
