@@ -6,9 +6,10 @@ import gc
 import os
 import sys
 
-NEW_OBJECTS = 50_000
-"""After so many, garbage is looked for. Python's own 700 would be reached, and all modules looked
-through, hundreds of times before a command begins."""
+NEW_OBJECTS = 200_000
+"""After so many, garbage is looked for: a few dozen megabytes at most. It is more than a command
+imports. Python's own 700 would be reached hundreds of times before a command begins, and to look
+through all that is there takes as long as to import a tenth of it."""
 
 
 def main() -> None:
