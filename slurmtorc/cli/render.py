@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from slurmtorc.cli.drawing import WIDTH, drawn
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from typing import TextIO
 
     from rich.console import Console
 
     from slurmtorc.ports import Rows
+
+NO_STYLES: Mapping[str, str] = {}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -23,7 +29,7 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else 160, highlight=False)
+    return Console(stderr=stderr, width=None if stream.isatty() else WIDTH, highlight=False)
 
 
 def emit_json(value: Any) -> None:
@@ -82,20 +88,51 @@ def emit_table(
     stderr: bool = False,
 ) -> None:
     """Print a table with a heading and a total, or the line for an empty one."""
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if cells:
+        click.echo(title, err=stderr)
+        print_table(columns, cells, stderr=stderr)
+        click.echo(f"Total: {len(cells)}", err=stderr)
+    else:
+        click.echo(empty, err=stderr)
+
+
+def print_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Collection[str] = (),
+    total: Sequence[str] = (),
+    styles: Mapping[str, str] = NO_STYLES,
+    stderr: bool = False,
+) -> None:
+    """Print a table: rich's where there are colours, and the same drawn without it elsewhere.
+
+    `right`: columns that are set flush right. `styles`: how cells with some texts look.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    plain_one = None if _has_colours(stream) else drawn(columns, rows, right=right, total=total)
+    if plain_one is not None:
+        click.echo(plain_one, err=stderr)
+        return
     from rich.table import Table
     from rich.text import Text
 
     table = Table()
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", justify="right" if column in right else "left")
     for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    if table.row_count:
-        click.echo(title, err=stderr)
-        console(stderr=stderr).print(table)
-        click.echo(f"Total: {table.row_count}", err=stderr)
-    else:
-        click.echo(empty, err=stderr)
+        table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
+    if total:
+        table.add_section()
+        table.add_row(*total)
+    console(stderr=stderr).print(table)
+
+
+def _has_colours(stream: TextIO) -> bool:
+    """Whether rich would do more than write the characters of a box, or write others."""
+    wanted = any(os.environ.get(name) for name in ("FORCE_COLOR", "TTY_COMPATIBLE"))
+    return stream.isatty() or wanted or not (stream.encoding or "utf").lower().startswith("utf")
 
 
 def emit_record(pairs: Mapping[str, Any]) -> None:

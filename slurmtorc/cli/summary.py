@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from slurmtorc.cli.render import console, emit_json, note
+from slurmtorc.cli.render import emit_json, note, print_table
 from slurmtorc.model import AllocationStatus, JobStatus
 from slurmtorc.units import display_seconds
 
@@ -88,21 +88,17 @@ def _failure(failure: Failure) -> dict[str, Any]:
 
 
 def _table(seen: Overview) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     progress = seen.progress
     state = ", canceled" if progress.is_canceled else ""
     click.echo(f"\nWorkflow {progress.workflow_id} ({seen.name}), run {progress.run_id}{state}")
-    table = Table()
-    table.add_column("Status")
-    table.add_column("Jobs", justify="right")
-    for status in JobStatus:
-        if count := progress.counts.get(status):
-            table.add_row(Text(status.word, style=STYLES.get(status, "")), str(count))
-    table.add_section()
-    table.add_row("total", str(progress.total))
-    console().print(table)
+    counted = {s: str(progress.counts[s]) for s in JobStatus if progress.counts.get(s)}
+    print_table(
+        ("Status", "Jobs"),
+        [(status.word, count) for status, count in counted.items()],
+        right=("Jobs",),
+        total=("total", str(progress.total)),
+        styles={status.word: style for status, style in STYLES.items()},
+    )
     if line := _there(seen):
         click.echo(line)
 
