@@ -69,16 +69,18 @@ def _create(connection: Connection, shown_url: str) -> None:
         some = ", ".join(sorted(strangers)[:3])
         message = f"{shown_url} holds tables of something else ({some})"
         raise StoreRefused(f"{message}; name a database of its own with --url")
+    cursor = connection.connection.cursor()
     for made in _parts():
-        connection.exec_driver_sql(str(made.compile(connection)))
+        cursor.execute(str(made.compile(dialect=connection.dialect)))
+    cursor.close()
     connection.execute(text(_VERSION_TABLE))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
 def _parts() -> Iterator[ExecutableDDLElement]:
-    """What a fresh database is made of. SQLAlchemy's create_all would ask for each if it is there.
+    """What a fresh database is made of. Many runs begin with one, so this is kept short.
 
-    A new workflow on a new file is what many runs begin with.
+    SQLAlchemy's create_all would first ask for each part whether it is there.
     """
     for table in TABLES.sorted_tables:
         yield CreateTable(table)
