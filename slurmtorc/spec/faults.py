@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from slurmtorc.errors import Fault, SpecError
@@ -88,6 +87,8 @@ def did_you_mean(word: str, allowed: Collection[str]) -> str:
 
 def nearest(word: str, allowed: Collection[str]) -> str | None:
     """The allowed word that this one is probably a misspelling of."""
+    from difflib import get_close_matches  # noqa: PLC0415  only for files with faults
+
     candidates: Iterable[str] = allowed
     if len(allowed) > _CANDIDATES:
         alike = [

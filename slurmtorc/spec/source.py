@@ -12,7 +12,6 @@ import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
@@ -137,6 +136,8 @@ def _unreadable(path: str, error: OSError | ValueError) -> SpecError:
 
 
 def _sibling(path: str) -> str | None:
+    from difflib import get_close_matches  # noqa: PLC0415  only for files that are not there
+
     file = File(path)
     try:
         with os.scandir(file.parent) as entries:
