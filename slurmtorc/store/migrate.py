@@ -69,18 +69,16 @@ def _create(connection: Connection, shown_url: str) -> None:
         some = ", ".join(sorted(strangers)[:3])
         message = f"{shown_url} holds tables of something else ({some})"
         raise StoreRefused(f"{message}; name a database of its own with --url")
-    cursor = connection.connection.cursor()
     for made in _parts():
-        cursor.execute(str(made.compile(dialect=connection.dialect)))
-    cursor.close()
+        connection.exec_driver_sql(str(made.compile(connection)))
     connection.execute(text(_VERSION_TABLE))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
 def _parts() -> Iterator[ExecutableDDLElement]:
-    """What a fresh database is made of. Many runs begin with one, so this is kept short.
+    """What a fresh database is made of. SQLAlchemy's create_all would ask for each if it is there.
 
-    SQLAlchemy's create_all would first ask for each part whether it is there.
+    A new workflow on a new file is what many runs begin with.
     """
     for table in TABLES.sorted_tables:
         yield CreateTable(table)
