@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from slurmtorc.errors import StoreRefused, StoreTooNew
 from slurmtorc.store.schema import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Connection
-    from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 REVISIONS = ("0001", "0002", "0003")
 """Oldest first; each has a file in migrations/versions/."""
@@ -69,21 +65,9 @@ def _create(connection: Connection, shown_url: str) -> None:
         some = ", ".join(sorted(strangers)[:3])
         message = f"{shown_url} holds tables of something else ({some})"
         raise StoreRefused(f"{message}; name a database of its own with --url")
-    for made in _parts():
-        connection.exec_driver_sql(str(made.compile(connection)))
+    TABLES.create_all(connection, checkfirst=False)
     connection.execute(text(_VERSION_TABLE))
     connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
-
-
-def _parts() -> Iterator[ExecutableDDLElement]:
-    """What a fresh database is made of. SQLAlchemy's create_all would ask for each if it is there.
-
-    A new workflow on a new file is what many runs begin with.
-    """
-    for table in TABLES.sorted_tables:
-        yield CreateTable(table)
-        for index in sorted(table.indexes, key=lambda index: str(index.name)):
-            yield CreateIndex(index)
 
 
 def migrate(connection: Connection, target: str = HEAD) -> None:

@@ -18,10 +18,8 @@ from slurmtorc.slurm.nodes import expand_counts, expand_nodes
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KIB = 1024
 MIB = 1024**2
 
-_MEMORY = Path("/proc/meminfo")
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -115,7 +113,7 @@ def _memory(env: Mapping[str, str], cpus: int) -> int:
 
 
 def _machine_memory() -> int:
-    total = int(_MEMORY.read_text().split()[1]) * KIB  # "MemTotal:", then how many kB
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for limit in _CGROUP_LIMITS:
         try:
             total = min(total, int(limit.read_text()))
