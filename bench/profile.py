@@ -31,7 +31,7 @@ AREAS = (
     ("reading and checking the file", ("slurmtorc.spec", "yaml.")),
     ("the store", ("slurmtorc.store", "sqlalchemy.", "alembic.")),
     ("starting and reaping processes", (*_STARTING, "subprocess.", "select.")),
-    ("measuring jobs", ("slurmtorc.worker.monitor", "psutil.")),
+    ("measuring jobs", ("slurmtorc.worker.monitor",)),
     ("deciding, reporting and file names", ("slurmtorc.worker", "slurmtorc.rules")),
     ("showing how far it is", ("slurmtorc.cli", "rich.")),
 )
