@@ -186,11 +186,23 @@ def in_memory(connection: Connection) -> Iterator[None]:
     connection.execute(_AS_EVER)
 
 
+@contextmanager
+def without_helpers(connection: Connection) -> Iterator[None]:
+    """A count that one process of Postgres has done before others have begun to help it."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(_ALONE)
+    yield
+    connection.execute(_AS_EVER)
+
+
+_ALONE = text("SELECT set_config('max_parallel_workers_per_gather', '0', true)")
 _IN_MEMORY = text("SELECT set_config('work_mem', '256MB', true)")
 _AT_ONCE = text("SELECT set_config('enable_nestloop', 'off', true)")
 _AS_EVER = text(
     "SELECT set_config(name, reset_val || coalesce(unit, ''), true) FROM pg_settings "
-    "WHERE name IN ('enable_nestloop', 'work_mem')"
+    "WHERE name IN ('enable_nestloop', 'max_parallel_workers_per_gather', 'work_mem')"
 )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, exists, func, or_, select, text, update
+from sqlalchemy import bindparam, delete, exists, func, select, text, update
 
 from slurmtorc.errors import Conflict, NotFound
 from slurmtorc.model import (
@@ -19,8 +20,8 @@ from slurmtorc.model import (
 from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import actions, events, present, rearming
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import in_memory, many_changed
-from slurmtorc.store.extent import JOB_COUNT, most_common_status
+from slurmtorc.store.dialect import in_memory, many_changed, without_helpers
+from slurmtorc.store.extent import JOB_COUNT, extent, most_common_status
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, RowMapping, Select
@@ -81,7 +82,8 @@ def counts(spared: JobStatus | None = None) -> Select[Any]:
 def _counted(connection: Connection, workflow_id: int, jobs: int) -> dict[JobStatus, int]:
     """How many jobs have which status. Of many, those of the most common one are not counted."""
     spared = most_common_status(connection, workflow_id) if jobs >= _MANY else None
-    row = connection.execute(counts(spared), {"workflow": workflow_id}).mappings().one()
+    with without_helpers(connection) if jobs >= _MANY else nullcontext():
+        row = connection.execute(counts(spared), {"workflow": workflow_id}).mappings().one()
     found = {status: row[status.name] for status in JobStatus if status is not spared}
     if spared is not None:
         found[spared] = row["jobs"] - sum(found.values())
@@ -149,21 +151,14 @@ def initialize(
     return run_id
 
 
-def _unlinked_of(status: JobStatus) -> ColumnElement[bool]:
-    mine = t.job.c.workflow_id == t.workflow.c.id
-    return exists().where(
-        mine, t.has_status(t.job, status), t.job.c.id > t.workflow.c.linked_jobs
-    )
-
-
-_UNLINKED = or_(*map(_unlinked_of, JobStatus))
-"""A look-up in an index for each status, however many jobs there are."""
+_LINKED_JOBS = select(t.workflow.c.linked_jobs).where(t.workflow.c.id == bindparam("workflow"))
 
 
 def unlinked(connection: Connection, workflow_id: int) -> bool:
     """Whether there are jobs whose files and user data are not dependencies yet."""
-    query = select(_UNLINKED).select_from(t.workflow).where(t.workflow.c.id == workflow_id)
-    return bool(connection.execute(query).scalar())
+    reach = extent(connection, workflow_id)  # to ask for any such job would read all others
+    linked: int | None = connection.execute(_LINKED_JOBS, {"workflow": workflow_id}).scalar()
+    return reach is not None and linked is not None and reach.high > linked
 
 
 def link_by_files_and_data(connection: Connection, workflow_id: int) -> None:
