@@ -194,15 +194,16 @@ def without_helpers(connection: Connection) -> Iterator[None]:
         return
     connection.execute(_ALONE)
     yield
-    connection.execute(_AS_EVER)
+    connection.execute(_NOT_ALONE)
 
 
-_ALONE = text("SELECT set_config('max_parallel_workers_per_gather', '0', true)")
+_ALONE = text("SET LOCAL max_parallel_workers_per_gather = 0")
+_NOT_ALONE = text("SET LOCAL max_parallel_workers_per_gather TO DEFAULT")
 _IN_MEMORY = text("SELECT set_config('work_mem', '256MB', true)")
 _AT_ONCE = text("SELECT set_config('enable_nestloop', 'off', true)")
 _AS_EVER = text(
     "SELECT set_config(name, reset_val || coalesce(unit, ''), true) FROM pg_settings "
-    "WHERE name IN ('enable_nestloop', 'max_parallel_workers_per_gather', 'work_mem')"
+    "WHERE name IN ('enable_nestloop', 'work_mem')"
 )
 
 

@@ -237,12 +237,12 @@ def test_a_fresh_store_on_postgres_has_exactly_the_tables_of_the_migrations(
 
 
 SHAPE = (
-    "SELECT table_name::text, column_name::text, data_type::text, collation_name::text "
-    "FROM information_schema.columns WHERE table_schema = 'public'",
-    "SELECT tablename::text, indexname::text, indexdef FROM pg_indexes "
-    "WHERE schemaname = 'public'",
-    "SELECT conrelid::regclass::text, conname::text, pg_get_constraintdef(oid) "
-    "FROM pg_constraint WHERE connamespace = 'public'::regnamespace",
+    """SELECT table_name::text, column_name::text, data_type::text, collation_name::text
+    FROM information_schema.columns WHERE table_schema = 'public'""",
+    """SELECT tablename::text, indexname::text, indexdef FROM pg_indexes
+    WHERE schemaname = 'public'""",
+    """SELECT conrelid::regclass::text, conname::text, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace""",
 )
 """What Postgres knows of each column, index and constraint."""
 
