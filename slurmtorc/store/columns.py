@@ -29,6 +29,10 @@ metadata = MetaData(
 Id = BigInteger().with_variant(Integer, "sqlite")
 """64 bits everywhere; SQLite makes INTEGER PRIMARY KEY its row id."""
 
+ByBytes = Text().with_variant(Text(collation="C"), "postgresql")
+"""A text that an index holds: compared by its bytes, as SQLite does it, on every server. By the
+rules of a language it takes longer, and what comes first depends on where the server is."""
+
 Json = JSON(none_as_null=True)
 
 

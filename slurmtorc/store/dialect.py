@@ -120,12 +120,19 @@ def ring(connection: Connection) -> None:
         connection.info[RINGS] = True
 
 
-def many_changed(connection: Connection, rows: Mapping[Table, int], *, dead: bool = True) -> None:
+def many_changed(
+    connection: Connection,
+    rows: Mapping[Table, int],
+    *,
+    columns: Sequence[str] = (),
+    dead: bool = True,
+) -> None:
     """So many rows of these tables are new, or other ones now: Postgres is told, if it matters.
 
     Until it knows, it plans for a table that has none of them, and reads all of them for each of
-    a few. Its autovacuum would look within a minute; a workflow's first claim comes sooner. Rows
-    that were changed have left others behind, `dead`, which go once this is committed.
+    a few. Its autovacuum would look within a minute; a workflow's first claim comes sooner. To
+    look at texts takes longest: of rows that are known, name the `columns` that are other ones.
+    Rows that were changed have left others behind, `dead`, which go once this is committed.
     """
     if connection.dialect.name != "postgresql":
         return
@@ -136,7 +143,8 @@ def many_changed(connection: Connection, rows: Mapping[Table, int], *, dead: boo
     grown = [(row.name, many[row.name] / max(1.0, row.rows)) for row in known]
     wrong = [name for name, share in grown if share > _SHARE]
     if wrong:
-        connection.execute(text(f"ANALYZE {', '.join(wrong)}"))
+        which = f" ({', '.join(columns)})" if columns else ""
+        connection.execute(text(f"ANALYZE {', '.join(name + which for name in wrong)}"))
     if dead:
         littered = [name for name, share in grown if many[name] >= _LITTER and share > _LITTERED]
         connection.info[DEAD_ROWS] = [*connection.info.get(DEAD_ROWS, ()), *littered]
@@ -161,17 +169,38 @@ def all_at_once(connection: Connection) -> Iterator[None]:
     Where it expects few rows it would look up each of many. And what it has to hash in parts it
     changes in no order, which takes twice as long as row after row.
     """
+    with in_memory(connection):
+        if connection.dialect.name == "postgresql":
+            connection.execute(_AT_ONCE)
+        yield
+
+
+@contextmanager
+def in_memory(connection: Connection) -> Iterator[None]:
+    """Statements that may hash and sort most jobs of a workflow; how, is for Postgres to say."""
     if connection.dialect.name != "postgresql":
         yield
         return
-    connection.execute(_AT_ONCE)
+    connection.execute(_IN_MEMORY)
     yield
     connection.execute(_AS_EVER)
 
 
-_AT_ONCE = text(
-    "SELECT set_config('enable_nestloop', 'off', true), set_config('work_mem', '256MB', true)"
-)
+@contextmanager
+def without_helpers(connection: Connection) -> Iterator[None]:
+    """A count that one process of Postgres has done before others have begun to help it."""
+    if connection.dialect.name != "postgresql":
+        yield
+        return
+    connection.execute(_ALONE)
+    yield
+    connection.execute(_NOT_ALONE)
+
+
+_ALONE = text("SET LOCAL max_parallel_workers_per_gather = 0")
+_NOT_ALONE = text("SET LOCAL max_parallel_workers_per_gather TO DEFAULT")
+_IN_MEMORY = text("SELECT set_config('work_mem', '256MB', true)")
+_AT_ONCE = text("SELECT set_config('enable_nestloop', 'off', true)")
 _AS_EVER = text(
     "SELECT set_config(name, reset_val || coalesce(unit, ''), true) FROM pg_settings "
     "WHERE name IN ('enable_nestloop', 'work_mem')"

@@ -15,9 +15,10 @@ from sqlalchemy import bindparam, func, select, union_all
 from slurmtorc.model import JobStatus
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.prepared import Prepared
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Select
+    from sqlalchemy import Connection
 
 _J = t.job.c
 _MINE = _J.workflow_id == bindparam("workflow")
@@ -41,13 +42,16 @@ class Extent(NamedTuple):
 
 def extent(connection: Connection, workflow_id: int) -> Extent | None:
     """None for a workflow without jobs, or one that is not there."""
-    low, high, jobs = connection.execute(_extent(), {"workflow": workflow_id}).one()
+    ((low, high, jobs),) = _extent()(connection, {"workflow": workflow_id})
     return Extent(low, high, jobs) if jobs and low is not None else None
 
 
 @cache  # not when the module is imported: few commands ask
-def _extent() -> Select[Any]:
-    """For each status two look-ups: its index has them by id."""
+def _extent() -> Prepared:
+    """For each status two look-ups: its index has them by id.
+
+    Prepared, for Postgres takes longer to plan them than to look them up.
+    """
     of_each = (
         select(
             _of(status, func.min(_J.id)).label("low"), _of(status, func.max(_J.id)).label("high")
@@ -55,16 +59,19 @@ def _extent() -> Select[Any]:
         for status in JobStatus
     )
     found = union_all(*of_each).subquery().c
-    return select(func.min(found.low), func.max(found.high), JOB_COUNT)
+    low, high = func.min(found.low).label("low"), func.max(found.high).label("high")
+    return Prepared(select(low, high, JOB_COUNT))
 
 
 def _of(status: JobStatus, what: Any) -> Any:
     return select(what).where(_MINE, t.has_status(t.job, status)).scalar_subquery()
 
 
-_STATUSES = select(_J.status).where(
-    among(_J.id),
-    _J.workflow_id + 0 == bindparam("workflow"),  # a sum keeps the index by status out
+_STATUSES = Prepared(
+    select(_J.status).where(
+        among(_J.id),
+        _J.workflow_id + 0 == bindparam("workflow"),  # a sum keeps the index by status out
+    )
 )
 
 
@@ -75,5 +82,5 @@ def most_common_status(connection: Connection, workflow_id: int) -> JobStatus:
         return JobStatus.UNINITIALIZED
     width = reach.high - reach.low
     ids = sorted({reach.low + width * i // _LOOKS for i in range(_LOOKS + 1)})
-    seen = connection.execute(_STATUSES, {"ids": ids, "workflow": workflow_id}).scalars()
-    return JobStatus(Counter(seen).most_common(1)[0][0])
+    seen = _STATUSES(connection, {"ids": ids, "workflow": workflow_id})
+    return JobStatus(Counter(row.status for row in seen).most_common(1)[0][0])

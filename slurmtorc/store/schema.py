@@ -30,6 +30,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     SmallInteger,
@@ -41,6 +42,7 @@ from sqlalchemy import (
 )
 
 from slurmtorc.store.columns import (
+    ByBytes,
     Id,
     Json,
     flag,
@@ -300,11 +302,11 @@ job = Table(
     metadata,
     own_id(counts=False),
     of("workflow"),
-    word("name"),
+    Column("name", ByBytes, nullable=False),
     word("command"),
     word("invocation_script", known=False),
     Column("status", SmallInteger, nullable=False, server_default=text("0")),
-    of("job_class", "class_id"),
+    Column("class_id", Id, nullable=False),
     of("failure_handler", on_delete="SET NULL"),
     flag("cancel_on_blocking_job_failure", default=True),
     flag("supports_termination"),
@@ -322,8 +324,15 @@ job = Table(
     Column("changes", Json),
     UniqueConstraint("workflow_id", "name"),
     Index("ix_job_status", "workflow_id", "status", "id"),
-    Index(None, "class_id"),
 )
+
+# Every change of a job writes into each of its indexes on Postgres, and this one serves nothing
+# but a reference that nothing needs: classes go with their workflow, as jobs do. SQLite writes
+# into an index only what has changed, and could not let go of the reference.
+job.append_constraint(
+    ForeignKeyConstraint(["class_id"], ["job_class.id"], ondelete="CASCADE").ddl_if("sqlite")
+)
+Index(None, job.c.class_id).ddl_if("sqlite")
 
 Index(
     "ix_job_failure_handler_id",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ from slurmtorc.model import (
 from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import actions, events, present, rearming
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import many_changed
-from slurmtorc.store.extent import JOB_COUNT, most_common_status
+from slurmtorc.store.dialect import in_memory, many_changed, without_helpers
+from slurmtorc.store.extent import JOB_COUNT, extent, most_common_status
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, RowMapping, Select
@@ -81,7 +82,8 @@ def counts(spared: JobStatus | None = None) -> Select[Any]:
 def _counted(connection: Connection, workflow_id: int, jobs: int) -> dict[JobStatus, int]:
     """How many jobs have which status. Of many, those of the most common one are not counted."""
     spared = most_common_status(connection, workflow_id) if jobs >= _MANY else None
-    row = connection.execute(counts(spared), {"workflow": workflow_id}).mappings().one()
+    with without_helpers(connection) if jobs >= _MANY else nullcontext():
+        row = connection.execute(counts(spared), {"workflow": workflow_id}).mappings().one()
     found = {status: row[status.name] for status in JobStatus if status is not spared}
     if spared is not None:
         found[spared] = row["jobs"] - sum(found.values())
@@ -138,31 +140,25 @@ def initialize(
     if row["run_id"]:
         present.settle_idle(connection, workflow_id, now, force=False)
     link_by_files_and_data(connection, workflow_id)
-    many_changed(connection, {t.job: _begin_jobs(connection, workflow_id, now)})
+    blocked, ready = _begin_jobs(connection, workflow_id, now)
+    many_changed(connection, {t.job: blocked + ready}, columns=_OF_A_BEGINNING)
     run_id: int = row["run_id"] + 1
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(change.values(run_id=run_id, is_canceled=False))
     rearming.rearm(connection, workflow_id)
-    ready = _count(connection, workflow_id, (JobStatus.READY,))
     data = {"run_id": run_id, "ready": ready}
     events.write(connection, workflow_id, now, [("workflow_started", data)])
     return run_id
 
 
-def _count(connection: Connection, workflow_id: int, statuses: tuple[JobStatus, ...]) -> int:
-    condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *statuses)
-    return connection.execute(select(func.count()).select_from(t.job).where(condition)).scalar_one()
-
-
-_UNLINKED = exists().where(
-    t.job.c.workflow_id == t.workflow.c.id, t.job.c.id > t.workflow.c.linked_jobs
-)
+_LINKED_JOBS = select(t.workflow.c.linked_jobs).where(t.workflow.c.id == bindparam("workflow"))
 
 
 def unlinked(connection: Connection, workflow_id: int) -> bool:
     """Whether there are jobs whose files and user data are not dependencies yet."""
-    query = select(_UNLINKED).select_from(t.workflow).where(t.workflow.c.id == workflow_id)
-    return bool(connection.execute(query).scalar())
+    reach = extent(connection, workflow_id)  # to ask for any such job would read all others
+    linked: int | None = connection.execute(_LINKED_JOBS, {"workflow": workflow_id}).scalar()
+    return reach is not None and linked is not None and reach.high > linked
 
 
 def link_by_files_and_data(connection: Connection, workflow_id: int) -> None:
@@ -202,48 +198,76 @@ UPDATE barrier SET
 WHERE workflow_id = :workflow
 """
 
-_WAITS = """
-  (SELECT count(*) FROM job_depends_on AS d {other} WHERE d.job_id = job.id)
-  + (SELECT count(*) FROM barrier_out AS o JOIN barrier ON barrier.id = o.barrier_id
-     WHERE o.job_id = job.id AND barrier.blockers > 0)
-"""
 _STILL_TO_RUN = (
     "JOIN job AS other ON other.id = d.depends_on_job_id AND other.status NOT IN ({settled})"
 )
-_OF_FRESH = "WHERE workflow_id = :workflow AND status IN ({fresh})"
 
-COUNT_BLOCKERS = "\n".join(
-    ("UPDATE job SET blockers =", _WAITS.replace("{other}", _STILL_TO_RUN), _OF_FRESH)
-)
-
-_BEGIN = f"""
-UPDATE job SET (blockers, status, ready_since, result_id) = (
-  SELECT n, CASE WHEN n > 0 THEN {{blocked}} ELSE {{ready}} END,
-    CASE WHEN n > 0 THEN NULL ELSE CAST(:now AS DOUBLE PRECISION) END, CAST(NULL AS BIGINT)
-  FROM (SELECT {_WAITS} AS n LIMIT 1 OFFSET 0) AS counted)
-{_OF_FRESH}
+COUNT_BLOCKERS = f"""
+UPDATE job SET blockers =
+  (SELECT count(*) FROM job_depends_on AS d {_STILL_TO_RUN} WHERE d.job_id = job.id)
+  + (SELECT count(*) FROM barrier_out AS o JOIN barrier ON barrier.id = o.barrier_id
+     WHERE o.job_id = job.id AND barrier.blockers > 0)
+WHERE workflow_id = :workflow AND status IN ({{fresh}})
 """  # noqa: S608  our own words
-"""Each row once: a change moves it to a new place in every index. The OFFSET keeps the counts
-from being worked out for each of the columns."""
+
+_BLOCK = """
+WITH waits AS (
+  SELECT job_id, count(*) AS n FROM (
+    SELECT d.job_id FROM job AS fresh JOIN job_depends_on AS d ON d.job_id = fresh.id {other}
+    WHERE fresh.workflow_id = :workflow AND fresh.status IN ({fresh})
+    UNION ALL
+    SELECT o.job_id FROM barrier JOIN barrier_out AS o ON o.barrier_id = barrier.id
+    WHERE barrier.workflow_id = :workflow AND barrier.blockers > 0
+  ) AS behind GROUP BY job_id ORDER BY job_id
+)
+UPDATE job SET blockers = waits.n, status = {blocked}, ready_since = NULL, result_id = NULL
+FROM waits
+WHERE job.id = waits.job_id AND job.workflow_id = :workflow AND job.status IN ({fresh})
+"""
+_FREE = """
+UPDATE job SET blockers = 0, status = {ready}, ready_since = :now, result_id = NULL
+WHERE workflow_id = :workflow AND status IN ({left})
+"""
+"""Each row once, in the order of ids: a change moves it to a new place in every index. The blocked
+ones come first: the other way round Postgres fits them in between, and leaves each page of the
+index by status half empty."""
+
+_WAITS_NO_LONGER = """
+  AND NOT EXISTS (SELECT 1 FROM job_depends_on AS d {other} WHERE d.job_id = job.id)
+  AND NOT EXISTS (SELECT 1 FROM barrier_out AS o JOIN barrier ON barrier.id = o.barrier_id
+                  WHERE o.job_id = job.id AND barrier.blockers > 0)
+"""
+"""Asked only where jobs were blocked before: else the blocked ones are those that wait now."""
 
 
-def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> int:
-    """Give all of them their status and their counters; how many there were."""
+_OF_A_BEGINNING = ("blockers", "status", "ready_since", "result_id")
+
+
+def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> tuple[int, int]:
+    """Give all of them their status and their counters; how many are blocked, and ready."""
+    blocked = target(JobEvent.BLOCK)
     words = {
         "settled": t.written(_SETTLED),
         "failed": t.written(set(_SETTLED) - {JobStatus.COMPLETED}),
         "fresh": t.written(_FRESH),
-        "blocked": int(target(JobEvent.BLOCK)),
+        "blocked": int(blocked),
         "ready": int(target(JobEvent.FREE)),
     }
     values = {"workflow": workflow_id}
     connection.execute(text(COUNT_BARRIERS.format(**words)), values)
-    words["other"] = _STILL_TO_RUN.format(**words) if _any_settled(connection, workflow_id) else ""
-    return connection.execute(text(_BEGIN.format(**words)), values | {"now": now}).rowcount
+    settled = _any_of(connection, workflow_id, _SETTLED)
+    words["other"] = _STILL_TO_RUN.format(**words) if settled else ""
+    again = _any_of(connection, workflow_id, (blocked,))
+    words["left"] = t.written(_FRESH if again else set(_FRESH) - {blocked})
+    free = _FREE + (_WAITS_NO_LONGER if again else "")
+    with in_memory(connection):
+        held = connection.execute(text(_BLOCK.format(**words)), values).rowcount
+        freed = connection.execute(text(free.format(**words)), values | {"now": now}).rowcount
+    return held, freed
 
 
-def _any_settled(connection: Connection, workflow_id: int) -> bool:
-    condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *_SETTLED)
+def _any_of(connection: Connection, workflow_id: int, statuses: tuple[JobStatus, ...]) -> bool:
+    condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *statuses)
     return connection.execute(select(t.job.c.id).where(condition).limit(1)).first() is not None
 
 

@@ -172,6 +172,24 @@ def test_initialize_again_keeps_what_is_complete_and_runs_what_was_terminated(st
     assert statuses(store, workflow_id) == {"good": "completed", "cut": "ready"}
 
 
+def test_initialize_again_frees_what_was_blocked_behind_what_will_not_run(store: Store) -> None:
+    jobs = [a_job("held"), a_job("freed", 0), a_job("after", 1), a_job("behind", after=(0,))]
+    workflow_id, node = begin(store, a_draft(*jobs, barriers=[(0, 1)]))
+    store.claim(node, PLENTY, 1)
+    store.cancel(workflow_id)
+    assert statuses(store, workflow_id)["freed"] == "blocked"
+    store.initialize(workflow_id)
+    assert statuses(store, workflow_id) == {
+        "held": "canceled",
+        "freed": "ready",
+        "after": "blocked",
+        "behind": "blocked",
+    }
+    worker = store.register(a_node(workflow_id)).id
+    assert [run_all(store, worker) for _ in range(2)] == [["freed"], ["after"]]
+    assert statuses(store, workflow_id)["behind"] == "canceled"
+
+
 def test_unknown_workflows_are_not_found(store: Store) -> None:
     for question in (
         store.initialize,
