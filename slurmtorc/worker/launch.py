@@ -194,11 +194,18 @@ class LocalLauncher:
                 self._reap(self._running[self._by_fd[fd]])
             elif self._wakeup.drained(fd):
                 for running in [r for r in self._running.values() if r.pidfd is None]:
-                    if _has_ended(running.pid):
-                        self._reap(running)
+                    self._reap(running)
         return bool(happened)
 
     def _reap(self, running: _Running) -> None:
+        """End what is left of an ended process, and take its account.
+
+        Whether it has ended is asked in any case. A process that is just being started has
+        copies of our descriptors for a moment: so epoll may still tell of one that we have
+        closed, by a number that is another one's by then.
+        """
+        if os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
         # Until it is reaped its process group cannot be anybody else's.
         try:  # noqa: SIM105  suppress() costs, and this is for every job
             os.killpg(running.pid, signal.SIGKILL)
@@ -248,10 +255,6 @@ class LocalLauncher:
     def _above(self, memory: Mapping[int, int]) -> set[int]:
         limits = {key: self._running[key].order.memory_limit for key in memory}
         return {key for key, used in memory.items() if used > (limits[key] or math.inf)}
-
-
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _kill(strays: Mapping[int, int]) -> None:

@@ -223,6 +223,20 @@ def test_where_descriptors_are_few_most_are_left_to_others(tmp_path: Path) -> No
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_what_is_told_of_a_process_that_is_over_ends_no_other(tmp_path: Path) -> None:
+    """Somebody has a copy of its descriptor: so the kernel tells of it after it was closed."""
+    with closing(a_launcher()) as launcher:
+        launcher.start(an_order(tmp_path, "true", key=1))
+        (watched,) = launcher._by_fd
+        copy = os.dup(watched)
+        assert ended(launcher, 1)[1].code == 0
+        launcher.start(an_order(tmp_path, "sleep 0.3", key=2))
+        assert list(launcher._by_fd) == [watched]
+        assert [fd for fd, _ in launcher._epoll.poll(0)] == [watched]
+        assert ended(launcher, 1)[2].code == 0
+        os.close(copy)
+
+
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
     """As many files are open as may be."""
