@@ -56,6 +56,11 @@ def take(free: Capacity, need: ResourceRequirements, count: int = 1) -> Capacity
     )
 
 
+def give_back(free: Capacity, need: ResourceRequirements) -> Capacity:
+    """What is free again once one such job has ended."""
+    return take(free, need, -1)
+
+
 def until(free: Capacity, seconds: float | None) -> Capacity:
     """The same for a limited time."""
     return free if seconds is None else replace(free, seconds=seconds)

@@ -34,41 +34,9 @@ class _Room:
 
     name: str
     whole: Capacity
+    free: Capacity
     gpus: list[str]
-    cpus: int
-    memory_bytes: int
-    free_gpus: int
     guests: int = 0
-
-    @classmethod
-    def empty(cls, name: str, whole: Capacity, gpus: Sequence[str]) -> _Room:
-        """With all that it has."""
-        return cls(name, whole, list(gpus), whole.cpus, whole.memory_bytes, whole.gpus)
-
-    @property
-    def free(self) -> Capacity:
-        """What nobody has."""
-        return replace(
-            self.whole, cpus=self.cpus, memory_bytes=self.memory_bytes, gpus=self.free_gpus
-        )
-
-    def take(self, need: ResourceRequirements, times: int = 1) -> None:
-        """One more such job runs here, or one less."""
-        self.cpus -= times * need.num_cpus
-        self.memory_bytes -= times * need.memory_bytes
-        self.free_gpus -= times * need.num_gpus
-        self.guests += times
-
-    def take_all(self) -> None:
-        """It is one job's alone."""
-        self.cpus = self.memory_bytes = self.free_gpus = 0
-        self.guests += 1
-
-    def give_back_all(self) -> None:
-        """That job has ended."""
-        whole = self.whole
-        self.cpus, self.memory_bytes, self.free_gpus = whole.cpus, whole.memory_bytes, whole.gpus
-        self.guests -= 1
 
 
 class Rooms:
@@ -80,12 +48,12 @@ class Rooms:
         """`nodes`: all nodes the worker commands, by name; else it has its own alone."""
         self._pinned = bool(nodes)
         named = nodes or (("", own),)
-        self._rooms = {name: _Room.empty(name, whole, gpus) for name, whole in named}
+        self._rooms = {name: _Room(name, all_, all_, list(gpus)) for name, all_ in named}
         self._placed: dict[int, tuple[Place, ResourceRequirements]] = {}
 
     def has_room(self) -> bool:
         """Whether any CPU is free."""
-        return any(room.cpus > 0 for room in self._rooms.values())
+        return any(room.free.cpus > 0 for room in self._rooms.values())
 
     @property
     def free_gpus(self) -> list[str]:
@@ -134,7 +102,8 @@ class Rooms:
     def _take(self, claim: Claim, room: _Room, *, named: bool) -> Place:
         need = claim.requirement
         gpus, room.gpus = tuple(room.gpus[: need.num_gpus]), room.gpus[need.num_gpus :]
-        room.take(need)
+        room.free = packing.take(room.free, need)
+        room.guests += 1
         place = Place((room.name,) if named else (), gpus)
         self._placed[claim.job_id] = (place, need)
         return place
@@ -146,7 +115,8 @@ class Rooms:
             return None
         chosen = empty[: need.num_nodes]
         for room in chosen:
-            room.take_all()
+            room.free = replace(room.free, cpus=0, memory_bytes=0, gpus=0)
+            room.guests += 1
         place = Place(tuple(room.name for room in chosen))
         self._placed[claim.job_id] = (place, need)
         return place
@@ -156,12 +126,10 @@ class Rooms:
         place, need = self._placed.pop(job_id)
         for name in place.nodes or tuple(self._rooms)[:1]:
             room = self._rooms[name]
-            if len(place.nodes) > 1:
-                room.give_back_all()
-            else:
-                room.take(need, -1)
-            if place.gpus:
-                room.gpus = sorted({*room.gpus, *place.gpus})
+            alone = len(place.nodes) > 1
+            room.free = room.whole if alone else packing.give_back(room.free, need)
+            room.gpus = sorted({*room.gpus, *place.gpus})
+            room.guests -= 1
 
 
 def _least(nodes: Sequence[Capacity]) -> Capacity:

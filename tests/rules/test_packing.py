@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slurmtorc.model import Capacity, ResourceRequirements
-from slurmtorc.rules.packing import misfits, order, room, take, until
+from slurmtorc.rules.packing import give_back, misfits, order, room, take, until
 
 NODE = Capacity(cpus=8, memory_bytes=16 << 30, gpus=2)
 
@@ -59,7 +59,7 @@ def test_what_fits_leaves_nothing_negative_and_comes_back_whole(
     assert 0 <= count <= limit
     assert min(left.cpus, left.memory_bytes, left.gpus) >= 0
     for _ in range(count):
-        left = take(left, need, -1)
+        left = give_back(left, need)
     assert left == NODE
 
 
