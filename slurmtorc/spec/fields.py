@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from slurmtorc.errors import InvalidValue
 from slurmtorc.units import parse_duration, parse_memory, parse_walltime
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def _memory(text: str) -> str:
@@ -65,31 +59,6 @@ Parameters = Annotated[
 """Values are read by parameters.py, which can say more about them than a type can."""
 
 
-def _described(schema: dict[str, Any], shape: type[BaseModel]) -> None:
-    """The text under a field is its description.
-
-    It is read when a schema is wanted. Pydantic can do so too, but at each import, and for
-    that it would read and parse our source a score of times before any file is checked.
-    """
-    for base in reversed(shape.__mro__):
-        if base is not Shape and issubclass(base, Shape):
-            for name, text in _texts(base):
-                schema["properties"][name]["description"] = text
-
-
-def _texts(shape: type) -> Iterator[tuple[str, str]]:
-    """The fields of a class, each with the text under it."""
-    for statement in ast.parse(inspect.getsource(shape)).body:
-        assert isinstance(statement, ast.ClassDef)
-        for pair in pairwise(statement.body):
-            match pair:
-                case (
-                    ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    yield name, inspect.cleandoc(text)
-
-
 class Shape(BaseModel):
     """What all sections share: no coercion, and no unknown key."""
 
@@ -98,5 +67,5 @@ class Shape(BaseModel):
         extra="forbid",
         frozen=True,
         defer_build=True,
-        json_schema_extra=_described,
+        use_attribute_docstrings=True,
     )
