@@ -133,11 +133,16 @@ class Store(Revisions, Protocol):
         `free.scheduler_id` or of no scheduler first; others only if there are none.
 
         Up to `ahead` more may come with them that do not fit beside them: each is like one of
-        those that do, and fits once that has ended. With `start` they are running at once.
+        those that do, and fits once that has ended.
+
+        With `start` they are running at once, as if `start` had been called for them.
         """
 
     def claim_next(self, compute_node_id: int, limit: int, *, start: bool = False) -> list[Claim]:
-        """Take up to `limit` ready jobs whatever they need, by priority and id."""
+        """Take up to `limit` ready jobs whatever they need, by priority and id.
+
+        With `start` they are running at once.
+        """
 
     def start(self, compute_node_id: int, job_ids: Sequence[int]) -> list[int]:
         """Pending -> running, for jobs this worker holds; the ids that were."""

@@ -23,6 +23,7 @@ from slurmtorc.store import allocations, events, executions, records
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.dialect import locks_rows
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +50,7 @@ def _jobs(*statuses: JobStatus) -> ScalarSelect[int]:
     """How many jobs of an action's gate have one of these statuses."""
     gate = (t.action_job.c.action_id == _A.id) & (t.action_job.c.job_id == _J.id)
     query = select(func.count()).select_from(t.action_job, t.job)
-    return query.where(gate, t.has_status(t.job, *statuses)).scalar_subquery()
+    return query.where(gate, has_status(t.job, *statuses)).scalar_subquery()
 
 
 def _counted(trigger: TriggerType) -> Update:
@@ -67,7 +68,7 @@ def _counted(trigger: TriggerType) -> Update:
 _GATES = tuple(map(_counted, sorted(BY_GATE)))
 
 _BEGUN = exists().where(t.workflow.c.id == bindparam("workflow"), t.workflow.c.run_id > 0)
-_OPEN = exists().where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN))
+_OPEN = exists().where(_J.workflow_id == bindparam("workflow"), has_status(t.job, *OPEN))
 _OTHERS = (
     update(t.workflow_action)
     .where(_OF_WORKFLOW, _A.trigger_type.not_in(sorted(BY_GATE)))

@@ -30,6 +30,7 @@ from slurmtorc.store import (
 )
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -170,7 +171,7 @@ def _moved(event: JobEvent) -> Any:
         .where(
             _J.workflow_id == bindparam("workflow"),
             among(_J.id),
-            t.has_status(t.job, *sources(event)),
+            has_status(t.job, *sources(event)),
         )
         .values(status=int(target(event)), ready_since=None)
         .returning(_J.id)
@@ -192,7 +193,7 @@ def disable(
 
 
 def _refuse_completed(connection: Connection, job_ids: Collection[int]) -> None:
-    done = (among(_J.id), t.has_status(t.job, JobStatus.COMPLETED))
+    done = (among(_J.id), has_status(t.job, JobStatus.COMPLETED))
     found = connection.execute(select(_J.id, _J.name).where(*done), {"ids": list(job_ids)}).first()
     if found is not None:
         message = f"job {found.id} ({found.name}) is completed, so it cannot be left out"

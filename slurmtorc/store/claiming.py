@@ -16,6 +16,7 @@ from slurmtorc.store import jobs, records
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among, picked_once
 from slurmtorc.store.prepared import Prepared
+from slurmtorc.store.statuses import ONE, has_status, literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +38,7 @@ class _Class:
 
 _NEEDS = records.KINDS[ResourceRequirements]
 
-_READY = and_(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, JobStatus.READY))
+_READY = and_(_J.workflow_id == bindparam("workflow"), has_status(t.job, JobStatus.READY))
 
 
 def _ready_classes_query() -> Select[Any]:
@@ -45,7 +46,7 @@ def _ready_classes_query() -> Select[Any]:
     # Not max(): Postgres would read them all where it believes that there are few. From the end:
     # at the beginning an index holds those that were ready until a moment ago.
     last = select(_J.class_id).where(_READY)
-    last = last.order_by(_J.class_id.desc(), _J.id.desc()).limit(t.ONE)
+    last = last.order_by(_J.class_id.desc(), _J.id.desc()).limit(ONE)
     ready = select(last.scalar_subquery().label("class_id")).cte("ready", recursive=True)
     following = last.where(_J.class_id < ready.c.class_id).scalar_subquery()
     ready = ready.union_all(select(following).where(ready.c.class_id.is_not(None)))
@@ -105,10 +106,10 @@ class _Take:
         self.one = _take_statement(
             changes,
             _J.class_id,
-            t.has_status(t.job, JobStatus.READY),
+            has_status(t.job, JobStatus.READY),
             _J.class_id.between(bindparam("class"), bindparam("class")),
         )
-        ready = t.literal(JobStatus.READY)
+        ready = literal(JobStatus.READY)
         self.any = _take_statement(
             changes, _J.status, _J.status.between(ready, ready), among(_J.class_id, "classes")
         )
@@ -158,7 +159,7 @@ def claim_next(
     classes = sorted(_ready_classes(connection, workflow_id), key=lambda c: -c.priority)
     for _, alike in groupby(classes, key=lambda c: c.priority):
         taker.left -= taker.take(list(alike), taker.left)
-    return taker.claims()
+    return taker.finish()
 
 
 _WORKFLOW_OF = Prepared(
@@ -232,7 +233,7 @@ class _Taker:
                 ahead -= max(0, taken - count)
                 self.left -= min(taken, count)
                 free = packing.take(free, alike[0].need, min(taken, count))
-        return self.claims()
+        return self.finish()
 
     def take(self, alike: Sequence[_Class], count: int) -> int:
         """Up to `count` jobs of these classes, lowest id first; how many there were."""
@@ -246,8 +247,8 @@ class _Taker:
         self.taken += [(row, needs[row.class_id]) for row in rows]
         return len(rows)
 
-    def claims(self) -> list[Claim]:
-        """What was taken, with the outputs each job declares."""
+    def finish(self) -> list[Claim]:
+        """Tell of those that are started; all that was taken, with the outputs each declares."""
         if self.start_at is not None:
             rows = [row for row, _ in self.taken]
             jobs.tell_started(self.connection, self.workflow_id, rows, self.start_at)

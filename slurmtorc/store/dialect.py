@@ -162,49 +162,34 @@ _KNOWN_ROWS = text(
 )
 
 
-@contextmanager
-def all_at_once(connection: Connection) -> Iterator[None]:
+def all_at_once(connection: Connection) -> AbstractContextManager[None]:
     """Statements about most jobs of a workflow: Postgres joins them by hashing, in memory.
 
     Where it expects few rows it would look up each of many. And what it has to hash in parts it
     changes in no order, which takes twice as long as row after row.
     """
-    with in_memory(connection):
-        if connection.dialect.name == "postgresql":
-            connection.execute(_AT_ONCE)
-        yield
+    return _planned_with(connection, work_mem=_ROOM, enable_nestloop="off")
 
 
-@contextmanager
-def in_memory(connection: Connection) -> Iterator[None]:
+def in_memory(connection: Connection) -> AbstractContextManager[None]:
     """Statements that may hash and sort most jobs of a workflow; how, is for Postgres to say."""
-    if connection.dialect.name != "postgresql":
-        yield
-        return
-    connection.execute(_IN_MEMORY)
-    yield
-    connection.execute(_AS_EVER)
+    return _planned_with(connection, work_mem=_ROOM)
 
 
 @contextmanager
-def without_helpers(connection: Connection) -> Iterator[None]:
-    """A count that one process of Postgres has done before others have begun to help it."""
+def _planned_with(connection: Connection, **settings: str) -> Iterator[None]:
+    """What Postgres plans with for a while; after an error the transaction forgets it anyway."""
     if connection.dialect.name != "postgresql":
         yield
         return
-    connection.execute(_ALONE)
+    for name, value in settings.items():
+        connection.execute(text(f"SET LOCAL {name} = '{value}'"))
     yield
-    connection.execute(_NOT_ALONE)
+    for name in settings:
+        connection.execute(text(f"SET LOCAL {name} TO DEFAULT"))
 
 
-_ALONE = text("SET LOCAL max_parallel_workers_per_gather = 0")
-_NOT_ALONE = text("SET LOCAL max_parallel_workers_per_gather TO DEFAULT")
-_IN_MEMORY = text("SELECT set_config('work_mem', '256MB', true)")
-_AT_ONCE = text("SELECT set_config('enable_nestloop', 'off', true)")
-_AS_EVER = text(
-    "SELECT set_config(name, reset_val || coalesce(unit, ''), true) FROM pg_settings "
-    "WHERE name IN ('enable_nestloop', 'work_mem')"
-)
+_ROOM = "256MB"
 
 
 def locks_rows(connection: Connection) -> bool:

@@ -16,6 +16,7 @@ from slurmtorc.model import JobStatus
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.prepared import Prepared
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -64,7 +65,7 @@ def _extent() -> Prepared:
 
 
 def _of(status: JobStatus, what: Any) -> Any:
-    return select(what).where(_MINE, t.has_status(t.job, status)).scalar_subquery()
+    return select(what).where(_MINE, has_status(t.job, status)).scalar_subquery()
 
 
 _STATUSES = Prepared(

@@ -18,6 +18,7 @@ from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.dialect import locks_rows
 from slurmtorc.store.prepared import Inserted, Prepared
+from slurmtorc.store.statuses import ONE, has_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ def _held(event: JobEvent) -> Update:
     return update(t.job).where(
         among(_J.id),
         _J.compute_node_id == bindparam("node"),
-        t.has_status(t.job, *sources(event)),
+        has_status(t.job, *sources(event)),
     )
 
 
@@ -300,8 +301,8 @@ def _event(each: _Ended) -> tuple[str, dict[str, Any]]:
 
 _UNFINISHED = Prepared(
     select(_J.id)
-    .where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, *OPEN))
-    .limit(t.ONE)
+    .where(_J.workflow_id == bindparam("workflow"), has_status(t.job, *OPEN))
+    .limit(ONE)
 )
 
 
@@ -318,8 +319,8 @@ def _some(status: JobStatus) -> ColumnElement[bool]:
     Jobs are taken from the beginning: there an index holds those that had it until a moment ago,
     and Postgres steps over every one.
     """
-    last = select(_J.id).where(_J.workflow_id == bindparam("workflow"), t.has_status(t.job, status))
-    last = last.order_by(_J.status.desc(), _J.id.desc()).limit(t.ONE)
+    last = select(_J.id).where(_J.workflow_id == bindparam("workflow"), has_status(t.job, status))
+    last = last.order_by(_J.status.desc(), _J.id.desc()).limit(ONE)
     return last.scalar_subquery().is_not(None)
 
 

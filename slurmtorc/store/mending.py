@@ -17,13 +17,14 @@ from slurmtorc.model import COMPLETE, UNSUCCESSFUL, JobStatus
 from slurmtorc.rules.status import JobEvent, target
 from slurmtorc.store import actions, events, jobs, soundness, unblocking, workflows
 from slurmtorc.store import schema as t
+from slurmtorc.store.statuses import written
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from slurmtorc.ports import Violation
 
-_HELD = t.written({JobStatus.PENDING, JobStatus.RUNNING})
+_HELD = written({JobStatus.PENDING, JobStatus.RUNNING})
 
 
 def refuse_active_workers(connection: Connection, now: float, what: str) -> None:
@@ -132,9 +133,9 @@ _COUNT_JOBS = text(
 def _counters(connection: Connection, workflow_id: int, now: float) -> None:
     """Count anew what is counted, and settle who waits for nothing."""
     words = {
-        "settled": t.written(COMPLETE),
-        "failed": t.written(UNSUCCESSFUL),
-        "fresh": t.written({JobStatus.BLOCKED}),
+        "settled": written(COMPLETE),
+        "failed": written(UNSUCCESSFUL),
+        "fresh": written({JobStatus.BLOCKED}),
     }
     values = {"workflow": workflow_id}
     connection.execute(_COUNT_JOBS, values)

@@ -16,6 +16,7 @@ from slurmtorc.model import JobStatus
 from slurmtorc.model.overview import FAILURES_SHOWN
 from slurmtorc.store import glance, migrate, workflows
 from slurmtorc.store import schema as t
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +75,7 @@ def _allocations() -> Select[Any]:
 def _failures() -> Select[Any]:
     """The last attempts of the first jobs that failed."""
     failed = select(_J.id).where(
-        _J.workflow_id == bindparam("workflow"), t.has_status(t.job, *_FAILED)
+        _J.workflow_id == bindparam("workflow"), has_status(t.job, *_FAILED)
     )
     first = (
         failed.order_by(_J.id)

@@ -17,6 +17,7 @@ from slurmtorc.rules.wording import archived, counted, listed
 from slurmtorc.store import allocations
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -29,14 +30,14 @@ _HELD_BY = (
     .select_from(t.job.outerjoin(t.compute_node, _N.id == _J.compute_node_id))
     .where(
         _J.workflow_id == bindparam("workflow"),
-        t.has_status(t.job, JobStatus.PENDING, JobStatus.RUNNING),
+        has_status(t.job, JobStatus.PENDING, JobStatus.RUNNING),
     )
     .group_by(_N.hostname, _N.pid)
     .order_by(_N.hostname, _N.pid)
 )
 _HELD_AMONG = (
     select(_J.id, _J.name, _J.status)
-    .where(among(_J.id), t.has_status(t.job, JobStatus.PENDING, JobStatus.RUNNING))
+    .where(among(_J.id), has_status(t.job, JobStatus.PENDING, JobStatus.RUNNING))
     .order_by(_J.id)
 )
 _ACTIVE = (

@@ -16,6 +16,7 @@ from slurmtorc.model import OPEN, UNSUCCESSFUL
 from slurmtorc.ports import Candidate
 from slurmtorc.store import noting, workflows
 from slurmtorc.store import schema as t
+from slurmtorc.store.statuses import written
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Delete, RowMapping, Table
@@ -35,9 +36,9 @@ CASE WHEN w.is_archived THEN 'archived'
      WHEN w.is_canceled THEN 'canceled'
      WHEN w.run_id = 0 THEN 'unstarted'
      WHEN EXISTS (SELECT 1 FROM job WHERE job.workflow_id = w.id
-                  AND job.status IN ({t.written(OPEN)})) THEN 'unfinished'
+                  AND job.status IN ({written(OPEN)})) THEN 'unfinished'
      WHEN EXISTS (SELECT 1 FROM job WHERE job.workflow_id = w.id
-                  AND job.status IN ({t.written(UNSUCCESSFUL)})) THEN 'failed'
+                  AND job.status IN ({written(UNSUCCESSFUL)})) THEN 'failed'
      ELSE 'completed' END
 """  # noqa: S608  numbers of ours
 _LAST_EVENT = """

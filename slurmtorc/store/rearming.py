@@ -14,6 +14,7 @@ from slurmtorc.model import JobStatus, TriggerType
 from slurmtorc.rules import triggers
 from slurmtorc.store import actions
 from slurmtorc.store import schema as t
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -27,7 +28,7 @@ def _passed_again(trigger: TriggerType) -> ColumnElement[bool]:
     gate = exists().where(
         t.action_job.c.action_id == _A.id,
         t.action_job.c.job_id == _J.id,
-        t.has_status(t.job, *open_ones),
+        has_status(t.job, *open_ones),
     )
     return and_(_A.trigger_type == trigger.value, gate)
 

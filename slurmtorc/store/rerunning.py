@@ -20,6 +20,7 @@ from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.columns import Id
 from slurmtorc.store.dialect import all_at_once, many_changed
+from slurmtorc.store.statuses import has_status, written
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -32,7 +33,7 @@ _CAN_BEGIN = (JobStatus.UNINITIALIZED, *sources(JobEvent.RESET))
 
 _RESET = (
     update(t.job)
-    .where(_OF_WORKFLOW, among(_J.id), t.has_status(t.job, *_CAN_BEGIN))
+    .where(_OF_WORKFLOW, among(_J.id), has_status(t.job, *_CAN_BEGIN))
     .values(
         status=int(target(JobEvent.RESET)),
         result_id=None,
@@ -50,7 +51,7 @@ _FROM_THE_FIRST_ATTEMPT = _RESET.values(
 
 # ── what waits again ─────────────────────────────────────────────────────────
 
-_OVER = t.written(COMPLETE)
+_OVER = written(COMPLETE)
 _HELD_UP = text(
     f"""
 SELECT job_id, count(*) AS n FROM (
@@ -71,8 +72,8 @@ def _waiting() -> Update:
     other = t.job.alias("counted")
     held_up = _HELD_UP.columns(job_id=Id, n=Integer).cte("held_up")
     mine = or_(
-        and_(t.has_status(other, JobStatus.UNINITIALIZED), among(other.c.id)),
-        t.has_status(other, JobStatus.BLOCKED, JobStatus.READY),
+        and_(has_status(other, JobStatus.UNINITIALIZED), among(other.c.id)),
+        has_status(other, JobStatus.BLOCKED, JobStatus.READY),
     )
     counted = (
         select(other.c.id, func.coalesce(held_up.c.n, 0).label("n"))
@@ -145,7 +146,7 @@ def count_anew(
     connection: Connection, workflow_id: int, chosen: Collection[int], now: float
 ) -> None:
     """What waiting jobs, and the chosen ones, wait for; what is over otherwise stays over."""
-    words = {"settled": _OVER, "failed": t.written(UNSUCCESSFUL)}
+    words = {"settled": _OVER, "failed": written(UNSUCCESSFUL)}
     values = {"workflow": workflow_id}
     connection.execute(text(workflows.COUNT_BARRIERS.format(**words)), values)
     with all_at_once(connection):

@@ -16,6 +16,7 @@ from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import actions, events, jobs, present, rerunning, unblocking, workflows
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,7 +32,7 @@ _OF_WORKFLOW = _J.workflow_id == bindparam("workflow")
 # ── classify ─────────────────────────────────────────────────────────────────
 
 _SET_ASIDE = update(t.job).where(
-    _OF_WORKFLOW, among(_J.id), t.has_status(t.job, JobStatus.PENDING_FAILED)
+    _OF_WORKFLOW, among(_J.id), has_status(t.job, JobStatus.PENDING_FAILED)
 )
 _AGAIN = _SET_ASIDE.values(
     status=int(target(JobEvent.AGAIN)),
@@ -87,7 +88,7 @@ def _settle(connection: Connection, workflow_id: int, moved: Sequence[AnyRow], n
 
 _RESET = (
     update(t.job)
-    .where(_OF_WORKFLOW, among(_J.id), t.has_status(t.job, *sources(JobEvent.RESET)))
+    .where(_OF_WORKFLOW, among(_J.id), has_status(t.job, *sources(JobEvent.RESET)))
     .values(status=int(target(JobEvent.RESET)), ready_since=None)
     .returning(_J.id)
 )

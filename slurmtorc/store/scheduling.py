@@ -17,6 +17,7 @@ from slurmtorc.model import Action, JobStatus, Links, ResourceRequirements, Slur
 from slurmtorc.store import ids, workflows
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -126,7 +127,7 @@ def _added(
 
 
 _WAITING = (JobStatus.UNINITIALIZED, JobStatus.BLOCKED, JobStatus.DISABLED)
-_COUNTED = select(func.count()).where(among(_J.id), ~t.has_status(t.job, *_WAITING))
+_COUNTED = select(func.count()).where(among(_J.id), ~has_status(t.job, *_WAITING))
 
 
 def add_action(connection: Connection, action: Action, job_ids: Sequence[int]) -> Action:

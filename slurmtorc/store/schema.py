@@ -23,8 +23,6 @@ many jobs there are. It changes where jobs are made or deleted, never while they
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -37,7 +35,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    literal_column,
     text,
 )
 
@@ -64,13 +61,6 @@ from slurmtorc.store.history import (
     watch_decision,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sqlalchemy import ColumnElement, FromClause
-
-    from slurmtorc.model import JobStatus
-
 __all__ = [
     "TABLES",
     "action_job",
@@ -83,7 +73,6 @@ __all__ = [
     "event",
     "failure_handler",
     "file",
-    "has_status",
     "id_block",
     "job",
     "job_class",
@@ -103,7 +92,6 @@ __all__ = [
     "workflow",
     "workflow_action",
     "workflow_spec",
-    "written",
 ]
 
 TABLES = metadata
@@ -351,32 +339,6 @@ Index(
     job.c.compute_node_id,
     sqlite_where=text("compute_node_id IS NOT NULL"),
 )
-
-
-def has_status(table: FromClause, *statuses: JobStatus) -> ColumnElement[bool]:
-    """Whether a job has one of these statuses, written out rather than bound.
-
-    So both databases see which index suffices, and nothing has to be expanded at each call. A
-    single status is an equation: SQLite takes a partial index for nothing else.
-    """
-    numbers = [literal(status) for status in sorted(statuses)]
-    status = table.c.status
-    return status == numbers[0] if len(numbers) == 1 else status.in_(numbers)
-
-
-def literal(status: JobStatus) -> ColumnElement[int]:
-    """A status as a number in the statement's text."""
-    return literal_column(str(int(status)))
-
-
-ONE: ColumnElement[int] = literal_column("1")
-"""For `limit`. Where that is a parameter, Postgres expects many rows and plans anew each time."""
-
-
-def written(statuses: Iterable[JobStatus]) -> str:
-    """The same for a statement that is a text: what stands between the brackets of IN."""
-    return ", ".join(str(int(status)) for status in sorted(statuses))
-
 
 job_depends_on = pairs("job_depends_on", "job", "job_id", "job", "depends_on_job_id")
 job_input_file = pairs("job_input_file", "job", "job_id", "file", "file_id")

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from slurmtorc.model import COMPLETE, UNSUCCESSFUL, JobStatus
 from slurmtorc.ports import Violation
-from slurmtorc.store.schema import written
+from slurmtorc.store.statuses import written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,6 +16,7 @@ from slurmtorc.model import File, JobStatus, Standing
 from slurmtorc.store import records
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -89,7 +90,7 @@ def new_data(connection: Connection, workflow_id: int) -> list[tuple[int, str, f
 
 _IN, _OUT = t.job_input_file.c, t.job_output_file.c
 _WRITTEN = exists().where(
-    _OUT.file_id == t.file.c.id, _OUT.job_id == _J.id, t.has_status(t.job, JobStatus.COMPLETED)
+    _OUT.file_id == t.file.c.id, _OUT.job_id == _J.id, has_status(t.job, JobStatus.COMPLETED)
 )
 _USED = exists().where(_IN.file_id == t.file.c.id)
 

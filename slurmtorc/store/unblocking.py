@@ -20,6 +20,7 @@ from slurmtorc.store import actions, events
 from slurmtorc.store import schema as t
 from slurmtorc.store.among import among
 from slurmtorc.store.prepared import Prepared
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ class _Lower:
         hits = hit.group_by(behind).subquery("hit")
         condition = [counted.c.id == hits.c.id]
         if counted is t.job:
-            condition.append(t.has_status(t.job, JobStatus.BLOCKED))
+            condition.append(has_status(t.job, JobStatus.BLOCKED))
         self.hit = Prepared(
             select(counted.c.id, counted.c.blockers, hits.c.n)
             .where(*condition)
@@ -153,7 +154,7 @@ _MARK_FAILED = Prepared(
             and_(
                 _IN.barrier_id == t.barrier.c.id,
                 _IN.job_id == _J.id,
-                t.has_status(t.job, *UNSUCCESSFUL),
+                has_status(t.job, *UNSUCCESSFUL),
             )
         ),
     )
@@ -163,7 +164,7 @@ _MARK_FAILED = Prepared(
 def _directly() -> ColumnElement[bool]:
     other = t.job.alias("other")
     waits = and_(_D.job_id == _J.id, _D.depends_on_job_id == other.c.id)
-    return exists().where(and_(waits, t.has_status(other, *UNSUCCESSFUL)))
+    return exists().where(and_(waits, has_status(other, *UNSUCCESSFUL)))
 
 
 def _through_a_barrier() -> ColumnElement[bool]:
@@ -182,9 +183,7 @@ _DOOMED = Prepared(
 )
 
 
-_FAILED = exists().where(
-    _J.workflow_id == bindparam("workflow"), t.has_status(t.job, *UNSUCCESSFUL)
-)
+_FAILED = exists().where(_J.workflow_id == bindparam("workflow"), has_status(t.job, *UNSUCCESSFUL))
 _ANY_FAILED = Prepared(select(_FAILED.label("any")))
 
 

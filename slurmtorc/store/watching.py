@@ -15,6 +15,7 @@ from sqlalchemy import Double, bindparam, func, insert, or_, select, update
 from slurmtorc.errors import Conflict
 from slurmtorc.model import Backlog, JobStatus, WatchState
 from slurmtorc.store import schema as t
+from slurmtorc.store.statuses import has_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ _BACKLOG = select(
     func.count(),
     func.count().filter(_RETRIED),
     func.min(_JOB.ready_since).filter(_RETRIED),
-).where(_JOB.workflow_id == bindparam("workflow"), t.has_status(t.job, JobStatus.READY))
+).where(_JOB.workflow_id == bindparam("workflow"), has_status(t.job, JobStatus.READY))
 
 
 def backlog(connection: Connection, workflow_id: int) -> Backlog:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,9 @@ from slurmtorc.model import (
 from slurmtorc.rules.status import JobEvent, sources, target
 from slurmtorc.store import actions, events, present, rearming
 from slurmtorc.store import schema as t
-from slurmtorc.store.dialect import in_memory, many_changed, without_helpers
+from slurmtorc.store.dialect import in_memory, many_changed
 from slurmtorc.store.extent import JOB_COUNT, extent, most_common_status
+from slurmtorc.store.statuses import has_status, written
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, RowMapping, Select
@@ -60,7 +60,7 @@ _RUN = select(t.workflow.c.run_id, t.workflow.c.is_canceled, t.workflow.c.job_co
 
 def _count_of(status: JobStatus) -> ColumnElement[int]:
     jobs = select(func.count()).where(
-        t.job.c.workflow_id == bindparam("workflow"), t.has_status(t.job, status)
+        t.job.c.workflow_id == bindparam("workflow"), has_status(t.job, status)
     )
     return jobs.scalar_subquery().label(status.name)
 
@@ -82,8 +82,7 @@ def counts(spared: JobStatus | None = None) -> Select[Any]:
 def _counted(connection: Connection, workflow_id: int, jobs: int) -> dict[JobStatus, int]:
     """How many jobs have which status. Of many, those of the most common one are not counted."""
     spared = most_common_status(connection, workflow_id) if jobs >= _MANY else None
-    with without_helpers(connection) if jobs >= _MANY else nullcontext():
-        row = connection.execute(counts(spared), {"workflow": workflow_id}).mappings().one()
+    row = connection.execute(counts(spared), {"workflow": workflow_id}).mappings().one()
     found = {status: row[status.name] for status in JobStatus if status is not spared}
     if spared is not None:
         found[spared] = row["jobs"] - sum(found.values())
@@ -104,7 +103,7 @@ def progress(connection: Connection, workflow_id: int) -> Progress:
 def _any(status: JobStatus) -> ColumnElement[bool]:
     found = exists().where(
         t.job.c.workflow_id == t.workflow.c.id,
-        t.has_status(t.job, status),
+        has_status(t.job, status),
     )
     return found.label(status.name)
 
@@ -247,9 +246,9 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> tuple[i
     """Give all of them their status and their counters; how many are blocked, and ready."""
     blocked = target(JobEvent.BLOCK)
     words = {
-        "settled": t.written(_SETTLED),
-        "failed": t.written(set(_SETTLED) - {JobStatus.COMPLETED}),
-        "fresh": t.written(_FRESH),
+        "settled": written(_SETTLED),
+        "failed": written(set(_SETTLED) - {JobStatus.COMPLETED}),
+        "fresh": written(_FRESH),
         "blocked": int(blocked),
         "ready": int(target(JobEvent.FREE)),
     }
@@ -258,7 +257,7 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> tuple[i
     settled = _any_of(connection, workflow_id, _SETTLED)
     words["other"] = _STILL_TO_RUN.format(**words) if settled else ""
     again = _any_of(connection, workflow_id, (blocked,))
-    words["left"] = t.written(_FRESH if again else set(_FRESH) - {blocked})
+    words["left"] = written(_FRESH if again else set(_FRESH) - {blocked})
     free = _FREE + (_WAITS_NO_LONGER if again else "")
     with in_memory(connection):
         held = connection.execute(text(_BLOCK.format(**words)), values).rowcount
@@ -267,7 +266,7 @@ def _begin_jobs(connection: Connection, workflow_id: int, now: float) -> tuple[i
 
 
 def _any_of(connection: Connection, workflow_id: int, statuses: tuple[JobStatus, ...]) -> bool:
-    condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *statuses)
+    condition = (t.job.c.workflow_id == workflow_id) & has_status(t.job, *statuses)
     return connection.execute(select(t.job.c.id).where(condition).limit(1)).first() is not None
 
 
@@ -279,7 +278,7 @@ def cancel(connection: Connection, workflow_id: int, now: float) -> int:
     row = locked(connection, workflow_id)
     change = update(t.workflow).where(t.workflow.c.id == workflow_id)
     connection.execute(change.values(is_canceled=True))
-    condition = (t.job.c.workflow_id == workflow_id) & t.has_status(t.job, *_HELD)
+    condition = (t.job.c.workflow_id == workflow_id) & has_status(t.job, *_HELD)
     ended = connection.execute(
         update(t.job)
         .where(condition)

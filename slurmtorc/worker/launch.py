@@ -214,7 +214,7 @@ class LocalLauncher:
         _kill(running.strays)
         _, status, rusage = os.wait4(running.pid, 0)
         if running.pidfd is not None:
-            os.close(running.pidfd)  # which ends epoll's interest in it
+            os.close(running.pidfd)  # which ends epoll's interest in it, unless there is a copy
             del self._by_fd[running.pidfd]
         del self._running[running.order.key]
         if not self._running:
