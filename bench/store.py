@@ -135,9 +135,10 @@ def client(url: str, connection: Connection[Any, Any]) -> None:
 
 def exchange(store: SqlStore, node: int, ran: list[Claim]) -> list[Claim]:
     """Complete what ran, claim and start the next ones: in one transaction, as a worker does."""
+    reports = [report(claim) for claim in ran]
     with store.together():
         if ran:
-            done = store.complete(node, [report(claim) for claim in ran])
+            done = store.complete(node, reports)
             assert len(done) == len(ran), "a job was not ours to complete"
         free = Capacity(cpus=BATCH, memory_bytes=BATCH * GIB)
         return store.claim(node, free, BATCH, start=True)

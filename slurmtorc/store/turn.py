@@ -9,10 +9,10 @@ message says what is wrong. A turn is a matter of manners: without one, writing 
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
 from contextlib import contextmanager
-from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from slurmtorc.errors import StoreRefused
@@ -62,13 +62,22 @@ class Turns:
         """The same after others had their turn. A thread waits, for the kernel knows no limit."""
         turn = _Waiting(file)
         try:
-            turn.start()
+            # Not threading's: that waits until the thread has begun, which may take as long as a
+            # whole turn where many processes want one.
+            _thread.start_new_thread(turn.run, ())
         except RuntimeError:  # no room for a thread: SQLite's own lock decides
             return None
-        if turn.came.wait(self._patience_s) or not turn.given_up():
-            return file
-        self._file = None  # the thread closes it when the turn comes, which ends that turn
-        return None
+        try:
+            came = turn.came.acquire(timeout=self._patience_s)
+        except BaseException:  # Ctrl-C: nobody is to have a turn that came for us
+            self._file = None
+            if not turn.given_up():
+                os.close(file)
+            raise
+        if not came and turn.given_up():
+            self._file = None  # the thread closes it when the turn comes, which ends that turn
+            return None
+        return file
 
     def _opened(self) -> int:
         try:
@@ -77,15 +86,16 @@ class Turns:
             raise StoreRefused(f"{self._path} cannot be opened: {error.strerror}") from error
 
 
-class _Waiting(Thread):
+class _Waiting:
     """One wait for a turn."""
 
     def __init__(self, file: int) -> None:
-        super().__init__(daemon=True)
-        self.came = Event()
+        self.came = _thread.allocate_lock()
+        """Held until the turn has come."""
+        self.came.acquire()
         self._file = file
-        self._given_up = False
-        self._deciding = Lock()
+        self._has_come = self._given_up = False
+        self._deciding = _thread.allocate_lock()
 
     def run(self) -> None:
         """Wait."""
@@ -94,10 +104,11 @@ class _Waiting(Thread):
             if self._given_up:
                 os.close(self._file)
             else:
-                self.came.set()
+                self._has_come = True
+                self.came.release()
 
     def given_up(self) -> bool:
         """Whether the turn has still not come, and nobody waits for it any more."""
         with self._deciding:
-            self._given_up = not self.came.is_set()
+            self._given_up = not self._has_come
         return self._given_up

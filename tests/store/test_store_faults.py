@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -125,6 +126,30 @@ def test_a_writer_whose_turn_never_comes_writes_without_one(
     held_lock()
     with turns.mine(), (tmp_path / "torc.db.lock").open() as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    turns.close()
+
+
+def test_a_writer_that_is_interrupted_while_it_waits_keeps_no_turn(
+    tmp_path: Path, held_lock: Callable[[], None]
+) -> None:
+    turns = Turns(tmp_path / "torc.db", patience_s=60)
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt), turns.mine():
+            pytest.fail("it was another one's turn")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    held_lock()
+    with (tmp_path / "torc.db.lock").open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # the thread that waited gives it back
+    with turns.mine():
+        pass
     turns.close()
 
 
@@ -338,10 +363,10 @@ def test_a_file_that_was_in_use_may_be_had_again(tmp_path: Path, said: str) -> N
 def test_a_writer_without_room_for_a_thread_goes_on_without_a_turn(
     tmp_path: Path, held_lock: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_room(_thread: Thread) -> None:
+    def no_room(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(Thread, "start", no_room)
+    monkeypatch.setattr(_thread, "start_new_thread", no_room)
     turns, done = Turns(tmp_path / "torc.db", patience_s=60), []
     with turns.mine():
         done.append("written")
