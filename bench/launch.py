@@ -21,6 +21,8 @@ LAYERS = 100
 MAKE = "make -j2"
 MAKE_INSIDE = "make -j2, a builtin"
 """Of the shell that make starts for each target: no program is executed then, as we execute one."""
+WORK_US = 350
+"""About what we use for each job beyond the spawn: a limit for whoever has as much to do."""
 NEEDS_SHELL = "true; true"
 """bash must read it, and bash alone can do it."""
 
@@ -29,22 +31,25 @@ def run_many(place: Place) -> Plan:
     """No shell anywhere: the machine's limit, make, and what others run jobs with."""
     jobs = place.many(JOBS)
     limit, spawning, remarks = spawn_loop(jobs, "true")
+    busy, spawning_busily, _ = spawn_loop(jobs, "true", work_us=WORK_US)
     contenders: dict[str, Contender] = {
         "torc": partial(torc_run, flat(jobs, "true"), jobs),
         limit: spawning,
+        busy: spawning_busily,
         MAKE: partial(make, jobs, hands.program("true")),
         MAKE_INSIDE: partial(make, jobs, "true"),
     }
     if place.peers:
         contenders |= {name: partial(peer, name, jobs) for name in PEERS}
-    return Plan(contenders, [*own_rows(limit), *peer_rows(place)], remarks)
+    return Plan(contenders, [*own_rows(limit, busy), *peer_rows(place)], remarks)
 
 
-def own_rows(limit: str) -> list[Row]:
+def own_rows(limit: str, busy: str) -> list[Row]:
     """The lines about ourselves."""
     rate, cpu = ("torc", "rate"), ("torc", "cpu_ms")
     return [
         Row("rate", "jobs/s", rate, (limit, "rate"), higher=True, target=ratio(0.55)),
+        Row("rate", "jobs/s", rate, (busy, "rate"), higher=True),
         Row("rate", "jobs/s", rate, (MAKE, "rate"), higher=True, target=ratio(1.0)),
         Row("rate", "jobs/s", rate, (MAKE_INSIDE, "rate"), higher=True),
         Row("CPU beyond the spawn", "ms/job", cpu, target=value(0.8), less=(limit, "cpu_ms")),
@@ -66,17 +71,21 @@ def peer_rows(place: Place) -> list[Row]:
 def run_bash(place: Place) -> Plan:
     """Commands that need a shell: one bash for each job, as xargs would start it."""
     jobs = place.many(JOBS)
-    limit, spawning, remarks = spawn_loop(jobs, "bash", "-c", NEEDS_SHELL)
+    command = ("bash", "-c", NEEDS_SHELL)
+    limit, spawning, remarks = spawn_loop(jobs, *command)
+    busy, spawning_busily, _ = spawn_loop(jobs, *command, work_us=WORK_US)
     beside = "xargs -P2 bash -c"
     rate = ("torc", "rate")
     contenders: dict[str, Contender] = {
         "torc": partial(torc_run, flat(jobs, NEEDS_SHELL), jobs),
         beside: partial(xargs, jobs),
         limit: spawning,
+        busy: spawning_busily,
     }
     rows = [
         Row("rate", "jobs/s", rate, (beside, "rate"), higher=True, target=ratio(0.9)),
         Row("rate", "jobs/s", rate, (limit, "rate"), higher=True),
+        Row("rate", "jobs/s", rate, (busy, "rate"), higher=True),
     ]
     return Plan(contenders, rows, remarks)
 
@@ -129,8 +138,11 @@ def torc_run(spec: str, jobs: int, folder: Path) -> dict[str, float]:
     return hands.run([*command, "--fail-on-error"], folder).of(jobs)
 
 
-def spawn_loop(jobs: int, *command: str) -> tuple[str, Contender, list[str]]:
-    """The limit: a loop that only starts and reaps, two files each; its name, and remarks."""
+def spawn_loop(jobs: int, *command: str, work_us: int = 0) -> tuple[str, Contender, list[str]]:
+    """The limit: a loop that only starts and reaps, two files each; its name, and remarks.
+
+    `work_us`: microseconds of CPU that the loop uses up for each job besides.
+    """
     try:
         loop: tuple[str, ...] = (str(hands.compiled("spawn.c")),)
         name, remarks = "C posix_spawn", []
@@ -141,10 +153,10 @@ def spawn_loop(jobs: int, *command: str) -> tuple[str, Contender, list[str]]:
     path = hands.program(command[0])
 
     def spawning(folder: Path) -> dict[str, float]:
-        arguments = [str(jobs), str(AT_ONCE), str(folder), path, *command[1:]]
+        arguments = [str(jobs), str(AT_ONCE), str(work_us), str(folder), path, *command[1:]]
         return hands.run([*loop, *arguments], folder).of(jobs)
 
-    return name, spawning, remarks
+    return name + (f" + {work_us / 1000:g} ms" if work_us else ""), spawning, remarks
 
 
 def make(jobs: int, command: str, folder: Path) -> dict[str, float]:
