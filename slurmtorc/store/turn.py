@@ -70,9 +70,10 @@ class Turns:
         try:
             came = turn.came.acquire(timeout=self._patience_s)
         except BaseException:  # Ctrl-C: nobody is to have a turn that came for us
-            self._file = None
-            if not turn.given_up():
-                os.close(file)
+            if turn.given_up():
+                self._file = None  # as below
+            else:
+                fcntl.flock(file, fcntl.LOCK_UN)
             raise
         if not came and turn.given_up():
             self._file = None  # the thread closes it when the turn comes, which ends that turn

@@ -389,12 +389,14 @@ def test_pages_that_processes_share_count_once(here: Launcher, tmp_path: Path) -
 
 
 def test_wait_returns_when_a_process_ends(launcher: Launcher, tmp_path: Path) -> None:
-    launcher.start(an_order(tmp_path, "sleep 0.05"))
+    launcher.start(an_order(tmp_path, "sleep 0.05", key=7))
+    told: list[Exit] = []
     for _ in range(1000):  # sampling may end a wait as well
         launcher.wait(3600)
-        if launcher.poll():
-            return
-    pytest.fail("the end was not told")
+        told = told or launcher.poll()
+        if told:
+            break
+    assert [(exit_.key, exit_.code) for exit_ in told] == [(7, 0)]
 
 
 def test_wait_returns_when_a_signal_comes(launcher: Launcher) -> None:
