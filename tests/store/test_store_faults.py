@@ -10,9 +10,9 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -133,7 +133,7 @@ def test_a_writer_whose_turn_never_comes_writes_without_one(
 def test_a_writer_that_is_interrupted_while_it_waits_keeps_no_turn(
     tmp_path: Path, held_lock: Callable[[], None]
 ) -> None:
-    turns = Turns(tmp_path / "torc.db", patience_s=60)
+    turns, others = Turns(tmp_path / "torc.db", patience_s=60), threads()
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -146,20 +146,19 @@ def test_a_writer_that_is_interrupted_while_it_waits_keeps_no_turn(
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    (waiting,) = threads() - others
     held_lock()
+    eventually(lambda: waiting not in threads())  # its turn has come
     with (tmp_path / "torc.db.lock").open() as other:
-        eventually(lambda: is_free(other))  # the thread that waited gives it back
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused if anybody has the turn
     with turns.mine():
         pass
     turns.close()
 
 
-def is_free(file: TextIO) -> bool:
-    """Whether nobody has the turn; it is ours then."""
-    with suppress(BlockingIOError):
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    return False
+def threads() -> set[str]:
+    """Those of this process, by the kernel's numbers."""
+    return {path.name for path in Path("/proc/self/task").iterdir()}
 
 
 def test_a_writer_waits_for_its_turn(tmp_path: Path, held_lock: Callable[[], None]) -> None:
